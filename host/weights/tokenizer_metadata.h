@@ -1,0 +1,39 @@
+// What a model file says about its tokenizer, as read, before any of it is given a meaning. Plain data, owns
+// its strings.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace tenure {
+
+// GGUF's tokenizer.ggml.token_type. Other numbers are refused when the file is read.
+enum class TokenType : uint8_t {
+  normal = 1,
+  unknown = 2,
+  control = 3,       // matched in text only when special tokens are parsed; not printed
+  user_defined = 4,  // always matched whole
+  unused = 5,
+  byte = 6,
+};
+
+struct TokenizerMetadata {
+  std::string model;                // "gpt2" = byte-level BPE
+  std::string pre;                  // pre-tokenizer's name, e.g. "smollm"; empty when absent
+  std::vector<std::string> tokens;  // (n_vocab); bytes as stored: "gpt2" spells bytes as printable characters
+  std::vector<TokenType> token_types;  // (n_vocab); all normal when the file has none
+  std::vector<std::string> merges;     // "left right", first = applied first; empty when absent
+  // Ids are < n_vocab.
+  std::optional<uint32_t> bos_id;
+  std::optional<uint32_t> eos_id;
+  std::optional<uint32_t> eot_id;  // end of turn, where it differs from eos
+  std::optional<uint32_t> unknown_id;
+  bool add_bos = false;  // what the file says; false when absent
+  bool add_eos = false;
+  bool add_space_prefix = false;
+  std::string chat_template;  // Jinja source; empty when absent
+};
+
+}  // namespace tenure
