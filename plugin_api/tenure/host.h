@@ -1,0 +1,66 @@
+/* What the host lends to plugins: services by id, each with its own table. A service that a plugin asks for and the host
+ * lacks is NULL; log, mem, exec and rng are always there.
+ */
+#ifndef TENURE_HOST_H
+#define TENURE_HOST_H
+
+#include <tenure/abi.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tenure_host {
+  tenure_head head;
+  uint32_t abi_major;
+  uint32_t abi_minor; /* the agreed minor: min(host, plugin built) */
+  void* ctx;          /* the host's; pass the tenure_host itself to services */
+  /* [any] The table of a service or NULL. Static for the life of the process. */
+  const void* (*query)(const struct tenure_host* self, tenure_str service_id, uint32_t min_rev);
+} tenure_host;
+
+/* ---- tenure.log/1 ---- */
+enum { TENURE_LOG_ERROR = 1, TENURE_LOG_WARNING = 2, TENURE_LOG_INFO = 3, TENURE_LOG_DEBUG = 4 };
+typedef struct tenure_log_service {
+  tenure_head head;
+  /* [any] One line, without a newline; copied. Goes to stderr with the plugin's id. */
+  void (*write)(const tenure_host* host, uint32_t level, tenure_str text);
+} tenure_log_service;
+
+/* ---- tenure.mem/1 ---- Host memory that is counted in kv.policy_bytes and admission. */
+typedef struct tenure_mem_service {
+  tenure_head head;
+  /* [any] NULL when the plugin's allowance is used up. alignment: a power of two <= 4096. */
+  void* (*alloc)(const tenure_host* host, uint64_t bytes, uint64_t alignment);
+  /* [any] p from alloc, or NULL. */
+  void (*free)(const tenure_host* host, void* p);
+} tenure_mem_service;
+
+/* ---- tenure.exec/1 ---- The host's threads: one oneTBB arena, entered by the engine's thread. */
+typedef void (*tenure_task)(void* ctx, uint32_t task, uint32_t worker); /* worker < n_workers; must not throw */
+typedef struct tenure_exec_service {
+  tenure_head head;
+  /* [any] Workers a parallel_for may use, the calling thread included. Constant. */
+  uint32_t (*n_workers)(const tenure_host* host);
+  /* [stream] Runs task 0..n_tasks-1, each once, and returns when all are done. Worker w starts with task w if there is
+   * one, then takes the next free task, so no task may wait for another. Costs ~0.3 us while hot, ~20 us while cold. */
+  void (*parallel_for)(const tenure_host* host, uint32_t n_tasks, tenure_task fn, void* ctx);
+  /* [stream] Between hot_begin and hot_end the workers spin for their next region, then yield, then sleep. */
+  void (*hot_begin)(const tenure_host* host);
+  void (*hot_end)(const tenure_host* host);
+} tenure_exec_service;
+
+/* ---- tenure.rng/1 ---- Counter-based: the value depends on its arguments only, so it survives forks and resumes. */
+typedef struct tenure_rng_service {
+  tenure_head head;
+  /* [pure] 64 random bits. */
+  uint64_t (*bits)(uint64_t seed, uint64_t counter);
+  /* [pure] Uniform in [0, 1), a multiple of 2^-24. */
+  float (*uniform)(uint64_t seed, uint64_t counter);
+} tenure_rng_service;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

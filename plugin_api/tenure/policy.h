@@ -1,0 +1,175 @@
+/* Policy, revision 1 (draft): decides which slots of a KV cache stay. A policy sees views and says its verdict through a
+ * KeepSet; it never touches the cache. The host checks, applies, counts and undoes.
+ *
+ * A scorer implements needs, create, begin, observe or select, and calls keepset->score: the host does protections,
+ * budget, scope and top-k. That is all most policies need.
+ *
+ * Granularity (manifest) says who shares one kept set, and so what the "heads" of a view are:
+ *   kv_head  a view of layer l has its n_kv_heads heads
+ *   layer    a view of layer l has one head (all KV heads of the layer hold the same slots)
+ *   token    calls come once, with layer = TENURE_ALL_LAYERS and one head (all layers hold the same slots)
+ */
+#ifndef TENURE_POLICY_H
+#define TENURE_POLICY_H
+
+#include <tenure/abi.h>
+#include <tenure/backend.h>
+#include <tenure/host.h>
+#include <tenure/model.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TENURE_POLICY_INTERFACE "tenure.policy/1"
+
+typedef struct tenure_policy tenure_policy; /* one configured policy; owner: the host, until destroy */
+typedef struct tenure_seq tenure_seq;       /* what begin() returned for one sequence */
+
+enum { TENURE_GRANULARITY_TOKEN = 0, TENURE_GRANULARITY_LAYER = 1, TENURE_GRANULARITY_KV_HEAD = 2 };
+enum { TENURE_LOCATION_HOST = 0, TENURE_LOCATION_DEVICE = 1 };
+enum {
+  TENURE_PHASE_CHUNK = 1 << 0,       /* after each chunk of prefill */
+  TENURE_PHASE_PREFILL_END = 1 << 1, /* after the last one of a segment */
+  TENURE_PHASE_DECODE = 1 << 2       /* every `period` steps */
+};
+enum { TENURE_POSITIONS_ORIGINAL = 0, TENURE_POSITIONS_RANK = 1 };
+
+/* The answer to needs(): may narrow what the manifest declares, never widen it. The host fills it from the manifest
+ * before the call, so a policy without conditions leaves it alone. */
+typedef struct tenure_needs {
+  tenure_head head;
+  uint32_t evidence;   /* TENURE_EVIDENCE_* */
+  uint32_t mass_rows;  /* of each chunk, the last so many rows add to attention mass; UINT32_MAX = all */
+  uint32_t rebuild;    /* 1: prepare may ask for rebuild */
+  uint32_t state_floats_per_slot;
+  uint32_t state_floats_per_token;
+  uint32_t reserved0;
+  uint64_t state_bytes_per_sequence;
+} tenure_needs;
+
+/* Given to every hook. */
+typedef struct tenure_call {
+  tenure_head head;
+  uint32_t phase;         /* one TENURE_PHASE_* bit; in prepare CHUNK or DECODE */
+  uint32_t last_chunk;    /* 1: this chunk ends its segment's prompt */
+  const int32_t* cancel;  /* becomes non-zero when the request is cancelled */
+  uint64_t step;          /* decode steps of the sequence so far */
+} tenure_call;
+
+/* Valid until end(). */
+typedef struct tenure_sequence_info {
+  tenure_head head;
+  uint64_t seed;     /* depends on (seed, request id, cell, sample) only */
+  uint64_t budget;   /* mean slots per layer and KV head after each select; UINT64_MAX = none */
+  uint32_t chunk;    /* prefill tokens between two decisions */
+  uint32_t n_prompt; /* tokens the request feeds, as far as they are known at the start */
+  uint32_t positions; /* TENURE_POSITIONS_* */
+  uint32_t forked;   /* 1: state is a copy of the parent's */
+  void* state;       /* host-owned, state_bytes_per_sequence bytes, 64-byte aligned, zero unless forked */
+} tenure_sequence_info;
+
+/* Flags of a slot. */
+enum {
+  TENURE_SLOT_SINK = 1 << 0,
+  TENURE_SLOT_RECENT = 1 << 1,
+  TENURE_SLOT_STABILIZER = 1 << 2,
+  TENURE_SLOT_LOCAL = 1 << 3,
+  TENURE_SLOT_REBUILT = 1 << 4
+};
+
+/* One head of a view: side arrays of the slots it holds, in slot order (not in position order after evictions in decode).
+ * Valid for the call. */
+typedef struct tenure_head_view {
+  const int32_t* pos;   /* (n_slots) position in the sequence */
+  const float* score;   /* (n_slots) what score() last said; 0 for new slots */
+  const uint8_t* flags; /* (n_slots) TENURE_SLOT_*: what the host protects in this decision, and rebuilt slots */
+  const float* mass;    /* (n_slots) attention mass since the last decision, or NULL when not needed (backend.h) */
+  float* state;         /* (n_slots, state_floats_per_slot) the policy's own, 0 for new slots; NULL when not declared */
+  uint32_t n_slots;
+  uint32_t budget; /* slots this head would keep under scope "head"; UINT32_MAX = no budget */
+} tenure_head_view;
+
+typedef struct tenure_view {
+  tenure_head head;
+  tenure_seq* seq;
+  void* state;                   /* sequence_info.state */
+  uint32_t n_heads;              /* see "Granularity"; with TENURE_ALL_LAYERS the heads of all layers in layer order */
+  uint32_t head_stride;          /* bytes from one head to the next */
+  const tenure_head_view* heads; /* (n_heads) */
+  uint32_t n_tokens;             /* fed so far, this chunk or step included */
+  uint32_t phase;                /* of the decision this view is for */
+  const int32_t* ids;            /* (n_tokens) */
+  const uint8_t* released;       /* (n_tokens) 1 = some layer and head no longer holds the position; NULL unless rebuild */
+  float* token_state;            /* (n_tokens, state_floats_per_token) by position, or NULL */
+} tenure_view;
+
+/* The verdict under construction. Verbs check what they get and return TENURE_BAD_PLAN with the reason; the request then
+ * fails with the plugin's name (or goes on with the full cache, as the pipeline says) and the cache stays as it was. */
+typedef struct tenure_keepset {
+  tenure_head head;
+  void* ctx; /* the host's */
+  /* One f32 per slot for every head of the view, finite; higher stays. Copied into the side arrays. n_keep (n_heads)
+   * gives budgets of its own per head, or NULL. `layer` as in the call. */
+  tenure_status (*score)(struct tenure_keepset* self, uint32_t layer, const float* const* scores, const uint32_t* n_keep,
+                         tenure_error* error);
+  /* Exactly these slots stay: for head h slots[offsets[h] .. offsets[h+1]), ascending, unique, in range, protected and
+   * rebuilt-and-named ones included, within the budget. offsets has n_heads + 1 entries. */
+  tenure_status (*keep)(struct tenure_keepset* self, uint32_t layer, const uint32_t* offsets, const uint32_t* slots,
+                        tenure_error* error);
+  /* Only in prepare: recompute positions [first_pos, first_pos + n) with the coming chunk or step. Each must be released;
+   * at most [engine] max_rebuild_rows in all calls of one prepare. They live until a later prepare does not name them
+   * again or the turn ends; naming them again costs nothing. */
+  tenure_status (*rebuild)(struct tenure_keepset* self, int32_t first_pos, uint32_t n, tenure_error* error);
+} tenure_keepset;
+
+/* One sequence's part of an observe call. Row views are (n_rows, …) of the chunk or step, or data = NULL when not needed. */
+typedef struct tenure_evidence {
+  tenure_head head;
+  const tenure_view* view;
+  tenure_keepset* keepset; /* score may be called here */
+  uint32_t n_rows;
+  int32_t first_pos;
+  tenure_f32_view q_pre;  /* (n_rows, n_heads, head_dim) */
+  tenure_f32_view k_pre;  /* (n_rows, n_kv_heads, head_dim) */
+  tenure_f32_view v;      /* (n_rows, n_kv_heads, head_dim) */
+  tenure_f32_view k_post; /* (n_rows, n_kv_heads, head_dim) */
+  tenure_f32_view hidden; /* (n_rows, n_embd) */
+} tenure_evidence;
+
+/* Every slot is required unless marked optional; an optional one may be NULL. */
+typedef struct tenure_policy_api {
+  tenure_head head; /* rev = 1 */
+
+  /* [control] Optional. Called before the model is loaded; config is valid for the call. */
+  tenure_status (*needs)(const tenure_model_info* model, const tenure_config* config, tenure_needs* out,
+                         tenure_error* error);
+  /* [control] model lives as long as the policy; config is valid for the call. */
+  tenure_status (*create)(const tenure_host* host, const tenure_model_info* model, const tenure_config* config,
+                          tenure_policy** out, tenure_error* error);
+  /* [control] after every sequence has ended */
+  void (*destroy)(tenure_policy* self);
+  /* [seq] Optional: without it seq is NULL. State that grows with the sequence belongs into the declared blocks. */
+  tenure_status (*begin)(tenure_policy* self, const tenure_call* call, const tenure_sequence_info* info, tenure_seq** out,
+                         tenure_error* error);
+  /* [seq] Optional. */
+  void (*end)(tenure_policy* self, tenure_seq* seq);
+  /* [seq] Optional. Before a chunk or step is run: ids (n) will be fed at first_pos. Called only if needs say rebuild. */
+  tenure_status (*prepare)(tenure_policy* self, const tenure_call* call, const tenure_view* view, const int32_t* ids,
+                           uint32_t n, int32_t first_pos, tenure_keepset* keepset, tenure_error* error);
+  /* [seq] Optional. Called only if needs say evidence: once a layer for all sequences of the batch that finished a chunk
+   * or made a step. statuses (n): one answer a sequence; the call's own status fails them all. */
+  tenure_status (*observe)(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
+                           const tenure_evidence* const* evidence, tenure_status* statuses, tenure_error* error);
+  /* [seq] Optional. At a decision, when a sequence is over its budget: per layer after its observe, or once with
+   * TENURE_ALL_LAYERS (granularity token, budget scope global). May call score or keep. Neither said, ever = keep all. */
+  tenure_status (*select)(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
+                          const tenure_view* const* views, tenure_keepset* const* keepsets, tenure_status* statuses,
+                          tenure_error* error);
+} tenure_policy_api;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
