@@ -43,8 +43,8 @@ build() {
   [ ${#missing[@]} -gt 0 ] || return 0
   say "building ${missing[*]} (about 12 minutes on 2 cores)"
   # Makefiles, not Ninja: Ninja loops ("manifest still dirty") when the source lies behind a symbolic link.
-  cmake -G "Unix Makefiles" -S "$source_dir" -B "$peer/build" "${flags[@]}" >"$peer/configure.log"
-  cmake --build "$peer/build" --parallel "$(nproc)" --target "${missing[@]}" >"$peer/build.log"
+  cmake -G "Unix Makefiles" -S "$source_dir" -B "$peer/build" "${flags[@]}" >"$peer/configure.log" 2>&1
+  cmake --build "$peer/build" --parallel "$(nproc)" --target "${missing[@]}" >"$peer/build.log" 2>&1
 }
 
 requantise() {

@@ -1,0 +1,22 @@
+"""Sizes that keep the code readable in one sitting, and the few places that may exceed them, each with its reason."""
+
+FILE_LINES = 400
+FUNCTION_LINES = 60
+PARAMETERS = 6
+
+# Kernels of a backend: one op's variants stay together, an unrolled loop is long by nature.
+KERNEL_PLACES = ("plugins/backend_",)
+KERNEL_FILE_LINES = 500
+KERNEL_FUNCTION_LINES = 120
+
+# path -> reason
+LONG_FILES: dict[str, str] = {}
+# (path, function) -> reason
+LONG_FUNCTIONS: dict[tuple[str, str], str] = {}
+# (path, function) -> reason
+MANY_PARAMETERS: dict[tuple[str, str], str] = {}
+# (path, start of the declaration) -> reason
+MUTABLE_GLOBALS: dict[tuple[str, str], str] = {}
+
+# Where a plugin id may be written: the table of default ids.
+DEFAULT_IDS = {"host/plan/defaults.h", "host/plan/defaults.cc"}

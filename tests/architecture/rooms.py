@@ -1,0 +1,62 @@
+"""Who may include whom: the table of docs/architecture.md, as data. test_architecture.py holds the tree to it."""
+
+# room of host/ -> rooms it may include, besides itself
+HOST_ROOMS: dict[str, set[str]] = {
+    "error": set(),
+    "tensor": {"error"},
+    "manifest": {"error", "tensor"},
+    "plan": {"error", "tensor", "manifest"},
+    "weights": {"error", "tensor"},
+    "tokenizer": {"error", "tensor", "weights"},
+    "sampler": {"error", "tensor"},
+    "record": {"error", "tensor"},
+    "plugin": {"error", "tensor", "manifest"},
+    "cache": {"error", "tensor", "plugin"},
+    "model": {"error", "tensor", "plugin", "weights", "cache"},
+    "session": {"error", "tensor", "cache", "plugin", "sampler", "tokenizer", "record"},
+    "engine": {"error", "tensor", "session", "model", "plugin"},
+    "eval": {"error", "tensor", "engine", "session", "record"},
+    "graph": {"error", "tensor", "plan", "engine", "session", "record", "eval"},
+    "train": {"error", "tensor", "plan", "engine", "session", "record", "eval", "model", "plugin", "weights"},
+    "report": {"error", "tensor", "record"},
+}
+# `main` (host/main.cc) and `cli` see everything.
+SEE_EVERYTHING = {"main", "cli"}
+
+# (room, room it includes) -> the only headers of it that may be included
+FACES: dict[tuple[str, str], set[str]] = {
+    ("tokenizer", "weights"): {"weights/tokenizer_metadata.h"},
+}
+
+# room of host/ -> headers of plugin_api it may include; "*" is all of them
+PLUGIN_API: dict[str, set[str]] = {
+    "error": {"tenure/abi.h"},
+    "tensor": {"tenure/abi.h"},
+    "plugin": {"*"},
+    "main": {"*"},
+    "cli": {"*"},
+}
+
+# third-party header prefix -> where it may be included
+THIRD_PARTY: dict[str, set[str]] = {
+    "fmt/": {"host"},
+    "toml++/": {"host/manifest", "host/plan"},
+    "nlohmann/": {"host/weights", "host/tokenizer", "host/record"},
+    "pcre2.h": {"host/tokenizer"},
+    "boost/dll": {"host/plugin"},
+    "boost/filesystem": {"host/plugin"},
+    "boost/program_options": {"host/cli", "host/main"},
+    "oneapi/tbb": {"host/engine", "host/graph", "plugins/backend_cpu"},
+    "tbb/": {"host/engine", "host/graph", "plugins/backend_cpu"},
+    "cblas.h": {"plugins/backend_cpu"},
+    "openblas": {"plugins/backend_cpu"},
+    "cuda": {"plugins/backend_cuda"},
+    "cublas": {"plugins/backend_cuda"},
+    "doctest/": set(),
+}
+# Inside oneTBB, the flow graph is the graph room's alone.
+FLOW_GRAPH = {"host/graph"}
+
+# Intrinsics are the CPU backend's alone.
+SIMD_HEADERS = {"immintrin.h", "x86intrin.h", "emmintrin.h", "xmmintrin.h", "arm_neon.h"}
+SIMD_PLACES = {"plugins/backend_cpu"}
