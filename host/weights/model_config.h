@@ -11,6 +11,8 @@ namespace tenure {
 
 class GgufFile;
 
+constexpr uint64_t max_vocab = 1 << 22;
+
 // Which elements of a head turn together, as the q and k rows of this file are stored.
 enum class RopeKind : uint8_t {
   interleaved,  // (0,1), (2,3), …: llama's GGUF files

@@ -1,0 +1,38 @@
+// A model's tensors by role: views into the model file, which must outlive them. Matrices are (n_out, n_in),
+// so their shape[] is {n_in, n_out}; any Dtype but i32 and u8. Norms are f32.
+#pragma once
+
+#include <vector>
+
+#include "tensor/dtype.h"
+#include "weights/model_config.h"
+
+namespace tenure {
+
+class GgufFile;
+
+struct LayerWeights {
+  TensorView attn_norm;    // (n_embd)
+  TensorView q;            // (n_heads * head_dim, n_embd)
+  TensorView k;            // (n_kv_heads * head_dim, n_embd)
+  TensorView v;            // (n_kv_heads * head_dim, n_embd)
+  TensorView attn_output;  // (n_embd, n_heads * head_dim)
+  TensorView ffn_norm;     // (n_embd)
+  TensorView ffn_gate;     // (n_ff, n_embd)
+  TensorView ffn_up;       // (n_ff, n_embd)
+  TensorView ffn_down;     // (n_embd, n_ff)
+};
+
+struct ModelWeights {
+  TensorView token_embd;   // (n_vocab, n_embd)
+  TensorView output_norm;  // (n_embd)
+  TensorView output;       // (n_vocab, n_embd); the bytes of token_embd when the head is tied
+  std::vector<LayerWeights> layers;
+};
+
+// Throws Error naming the tensor: model_malformed when one is absent or has another shape, model_unsupported
+// when its type is not run here or the file holds a tensor that this family does not use (leaving it out
+// would change the answers).
+ModelWeights read_model_weights(const GgufFile&, const ModelConfig&);
+
+}  // namespace tenure
