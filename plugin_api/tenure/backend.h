@@ -168,12 +168,10 @@ typedef struct tenure_kv_move {
   uint32_t dst;
 } tenure_kv_move;
 
-/* Moves inside one (sequence, layer, KV head), in order. Source and target page tables may be the same (in place: then
- * src > dst, and dst ascends or there is no overlap) or differ (copy on write). */
+/* Moves inside one (sequence, layer, KV head), done in order, in place: src > dst in each, and no src has been a dst. */
 typedef struct tenure_kv_moves {
   const tenure_kv_pool* pool;
-  const uint32_t* src_pages;
-  const uint32_t* dst_pages;
+  const uint32_t* pages;
   const tenure_kv_move* moves;
   uint32_t n_moves;
   uint32_t head_dim;

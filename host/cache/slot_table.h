@@ -1,0 +1,73 @@
+// Side arrays of the slots that one kept set shares: one (layer, KV head), all heads of a layer, or the whole cache, as
+// the policy's granularity says. What is in a slot is the backend's; what is known about it is here.
+#pragma once
+
+#include <tenure/backend.h>
+#include <tenure/policy.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace tenure {
+
+// Which side arrays a policy made necessary; the others stay empty.
+struct SlotArrays {
+  bool score = false;
+  bool rank = false;  // positions = rank: `gap` is kept
+  uint32_t state_floats = 0;
+};
+
+// Moves that bring a table to a kept set. In place; see tenure_kv_moves for the order.
+using Moves = std::vector<tenure_kv_move>;
+
+class SlotTable {
+ public:
+  explicit SlotTable(SlotArrays arrays) : arrays_(arrays) {}
+
+  uint32_t size() const { return static_cast<uint32_t>(pos_.size()); }
+  std::span<const int32_t> pos() const { return pos_; }
+  std::span<const uint8_t> flags() const { return flags_; }
+  std::span<uint8_t> flags() { return flags_; }
+  std::span<const float> score() const { return score_; }
+  std::span<float> score() { return score_; }
+  std::span<float> state() { return state_; }  // (n_slots, state_floats)
+
+  // Rank mode only. The query of a row at p turns by p - shift against a slot, shift = gap(row) - gap(slot), where
+  // gap = stored rotation - rank: the positions released before it, until keys are re-rotated. (n_slots)
+  std::span<const int32_t> gap() const { return gap_; }
+  bool tracks_rank() const { return arrays_.rank; }
+
+  void reserve(uint32_t n_slots);
+  // n consecutive positions as new slots at the end; they are the newest of the sequence.
+  void append(int32_t first_pos, uint32_t n);
+  // Positions of [first_pos, first_pos + n) that the table does not hold become REBUILT slots at the end.
+  // write_mask (n): 1 where a slot was made. Returns how many.
+  uint32_t append_rebuilt(int32_t first_pos, uint32_t n, std::span<uint8_t> write_mask);
+  bool holds(int32_t pos) const;
+
+  // `keep` ascending, unique, in range. compact: survivors keep their order (bulk). Otherwise the last slot moves into
+  // each hole (decode: one move a released slot). Positions that went are appended to `released`.
+  void apply(std::span<const uint32_t> keep, bool compact, Moves& moves, std::vector<int32_t>& released);
+
+  // Slots in order as runs of equal shift for rows whose gap is row_gap; empty when every shift is 0.
+  void runs_for(int32_t row_gap, std::vector<tenure_kv_run>& runs) const;
+  // Runs of equal gap in slot order: what attention pays for.
+  uint32_t n_gap_runs() const;
+  // After the backend turned slot i by delta[i] = -gap[i]: stored rotation = rank everywhere.
+  void clear_gaps() { gap_.assign(gap_.size(), 0); }
+
+ private:
+  void move_slot(uint32_t src, uint32_t dst);
+  void truncate(uint32_t n_slots);
+  void close_gaps(std::span<const int32_t> released);
+
+  SlotArrays arrays_;
+  std::vector<int32_t> pos_;
+  std::vector<uint8_t> flags_;
+  std::vector<float> score_;
+  std::vector<float> state_;
+  std::vector<int32_t> gap_;
+};
+
+}  // namespace tenure
