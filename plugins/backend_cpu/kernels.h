@@ -1,0 +1,65 @@
+// The inner loops, once an instruction set. create() picks one table by CPU feature bits; every table
+// computes the same formulas, and within one table a row's result never depends on the other rows or on how
+// the work was cut.
+#pragma once
+
+#include <cstdint>
+
+#include "packed_matrix.h"
+
+namespace tenure::cpu {
+
+// 32 activations as int8 with one scale: value = scale * q. The block sum undoes the weights' unsigned
+// offset.
+struct ActivationBlock {
+  int8_t q[kBlock];
+  float scale;        // largest magnitude / 127; not finite if an input was not
+  float scaled_sum;   // scale * sum(q), for formats with a minimum
+  int32_t minus_sum;  // -sum(q)
+  int32_t reserved;
+};
+static_assert(sizeof(ActivationBlock) == 48);
+
+// out(r, n) = sum_k x(r, k) * weight(n, k) [+ bias(n)] [+ out(r, n)] for the output rows of some groups.
+struct LinearTask {
+  const PackedMatrix* weight;
+  uint32_t group_begin;
+  uint32_t group_end;
+  const void*
+      x;  // quantised weights: ActivationBlock (n_rows, n_blocks); plain weights: float (n_rows, n_in)
+  uint32_t n_rows;
+  bool accumulate;
+  float* out;  // row 0, first output of group_begin
+  uint64_t out_stride;
+  const float* bias;  // first output of group_begin, or NULL
+};
+
+// What a slice of one row of logits says; slices are merged in ascending order.
+struct LogitSlice {
+  float max;
+  uint32_t argmax;  // index into the slice, the lowest of equals
+  float sum_exp;    // sum of exp(logit - max)
+  uint32_t finite;  // 0: some logit is NaN or infinite, and nothing else here counts
+};
+
+struct Kernels {
+  const char* name;
+  void (*linear)(const LinearTask&);
+  // n is a multiple of 32
+  void (*quantise)(const float* x, uint32_t n, ActivationBlock* out);
+  // out = x / rms(x) * weight; n is a multiple of 16. Returns sum(x^2): not finite when the row is not.
+  float (*rms_norm)(const float* x, const float* weight, uint32_t n, float epsilon, float* out);
+  // gate = silu(gate) * up
+  void (*silu_mul)(float* gate, const float* up, uint32_t n);
+  LogitSlice (*reduce_logits)(const float* logits, uint32_t n);
+};
+
+extern const Kernels kScalarKernels;
+extern const Kernels kAvx2Kernels;    // needs AVX2, FMA, F16C
+extern const Kernels kAvx512Kernels;  // needs AVX-512 F, BW, VL, DQ, VNNI
+
+// The best table this CPU runs, or the one `forced` names ("scalar", "avx2", "avx512"; empty: none is
+// forced). nullptr when the name is unknown or the CPU lacks it.
+const Kernels* choose_kernels(const char* forced);
+
+}  // namespace tenure::cpu

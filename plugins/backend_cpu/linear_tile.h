@@ -1,0 +1,317 @@
+// Matrix products over packed weights, written once over an instruction set `Isa` (16 lanes of f32 and i32).
+//
+// One tile holds kRows x kGroups accumulators and walks k in ascending order; per k-block it adds
+//   (activation scale * weight scale) * integer dot product
+// with one multiply-add. Integer sums are exact, so every tile shape gives a row the same bits: decode, small
+// batches and prefill agree, whatever the number of rows.
+//
+// Included by one file an instruction set, each compiled with its own flags: nothing here may have external
+// linkage.
+#pragma once
+
+#include "kernels.h"
+
+namespace tenure::cpu {
+namespace {
+
+// A task's cut of rows x groups for one tile.
+struct TileArgs {
+  const PackedMatrix* weight;
+  uint32_t group;
+  const void* x;  // first row
+  float* out;     // first row, first output of `group`
+  uint64_t out_stride;
+  const float* bias;  // first output of `group`, or NULL
+  bool accumulate;
+};
+
+// 12 blocks of q8_0 ahead for a panel of four groups; 9 KiB was best on an Intel machine, 2 KiB and above
+// equal on Zen 5.
+constexpr uint64_t kPrefetchBytes = 9 * 1024;
+
+template <class Isa>
+void finish(const TileArgs& t, uint32_t row, uint32_t g, typename Isa::F sum) {
+  const uint32_t first = (t.group + g) * kGroupRows;
+  const uint32_t left = t.weight->n_out - first;
+  float* out = t.out + row * t.out_stride + g * kGroupRows;
+  if (left >= kGroupRows) {
+    if (t.bias) sum = Isa::add(sum, Isa::load(t.bias + g * kGroupRows));
+    if (t.accumulate) sum = Isa::add(sum, Isa::load(out));
+    Isa::store(out, sum);
+  } else {
+    if (t.bias) sum = Isa::add(sum, Isa::load_first(t.bias + g * kGroupRows, left));
+    if (t.accumulate) sum = Isa::add(sum, Isa::load_first(out, left));
+    Isa::store_first(out, sum, left);
+  }
+}
+
+// ---- quantised weights ----
+
+struct Q8_0 {
+  static constexpr uint32_t dtype = TENURE_Q8_0;
+  static constexpr bool has_minimum = false;
+  template <class Isa>
+  static typename Isa::I start(int32_t minus_sum) {
+    return Isa::q8_start(minus_sum);
+  }
+};
+struct Q4_0 {
+  static constexpr uint32_t dtype = TENURE_Q4_0;
+  static constexpr bool has_minimum = false;
+  template <class Isa>
+  static typename Isa::I start(int32_t minus_sum) {
+    return Isa::set1(minus_sum * 8);
+  }
+};
+struct Q4_1 {
+  static constexpr uint32_t dtype = TENURE_Q4_1;
+  static constexpr bool has_minimum = true;
+  template <class Isa>
+  static typename Isa::I start(int32_t) {
+    return Isa::set1(0);
+  }
+};
+
+// dots(r, g) += the 32 products of one block.
+template <class Isa, class Format, int kRows, int kGroups>
+[[gnu::always_inline]] inline void dot_block(const uint8_t* body, const ActivationBlock* const* x,
+                                             typename Isa::I (&dots)[kRows][kGroups]) {
+  constexpr bool wide = Format::dtype == TENURE_Q8_0;
+  constexpr uint32_t group_bytes = block_format(Format::dtype).body_bytes;
+#pragma GCC unroll 8
+  for (int word = 0; word < (wide ? 8 : 4); ++word) {
+    typename Isa::Bytes weights[kGroups];
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroups; ++g) weights[g] = Isa::load_bytes(body + g * group_bytes + 64 * word);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const auto low = Isa::broadcast4(x[r]->q + 4 * word);
+#pragma GCC unroll 4
+      for (int g = 0; g < kGroups; ++g) {
+        dots[r][g] = wide ? Isa::dot_q8(dots[r][g], weights[g], low)
+                          : Isa::dot_q4(dots[r][g], Isa::low_nibbles(weights[g]), low);
+      }
+      if constexpr (!wide) {
+        const auto high = Isa::broadcast4(x[r]->q + 16 + 4 * word);
+#pragma GCC unroll 4
+        for (int g = 0; g < kGroups; ++g)
+          dots[r][g] = Isa::dot_q4(dots[r][g], Isa::high_nibbles(weights[g]), high);
+      }
+    }
+  }
+}
+
+template <class Isa, class Format, int kRows, int kGroups, bool kPrefetch>
+void quantised_tile(const TileArgs& t) {
+  using F = typename Isa::F;
+  constexpr BlockFormat format = block_format(Format::dtype);
+  const GroupView view = view_group(*t.weight, t.group);
+  const uint32_t n_blocks = t.weight->n_in / kBlock;
+  const uint8_t* head = view.head;
+  const uint8_t* body = view.body;
+  const ActivationBlock* x[kRows];
+  F sums[kRows][kGroups];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    x[r] = static_cast<const ActivationBlock*>(t.x) + uint64_t{n_blocks} * static_cast<uint32_t>(r);
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroups; ++g) sums[r][g] = Isa::zero();
+  }
+  for (uint32_t b = 0; b < n_blocks; ++b, head += view.stride, body += view.stride) {
+    if constexpr (kPrefetch) {
+#pragma GCC unroll 32
+      for (uint32_t line = 0; line < kGroups * format.body_bytes; line += 64)
+        Isa::prefetch(body + kPrefetchBytes + line);
+      Isa::prefetch(head + kPrefetchBytes);
+      if constexpr (kGroups * format.head_bytes > 64) Isa::prefetch(head + kPrefetchBytes + 64);
+    }
+    typename Isa::I dots[kRows][kGroups];
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+      for (int g = 0; g < kGroups; ++g) dots[r][g] = Format::template start<Isa>(x[r]->minus_sum);
+    }
+    dot_block<Isa, Format, kRows, kGroups>(body, x, dots);
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroups; ++g) {
+      const F d = Isa::load_f16(head + 32 * g);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        sums[r][g] = Isa::fma(Isa::mul(d, Isa::set1(x[r]->scale)), Isa::to_float(dots[r][g]), sums[r][g]);
+      }
+      if constexpr (Format::has_minimum) {
+        const F m = Isa::load_f16(head + view.min_offset + 32 * g);
+#pragma GCC unroll 8
+        for (int r = 0; r < kRows; ++r) sums[r][g] = Isa::fma(m, Isa::set1(x[r]->scaled_sum), sums[r][g]);
+      }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) ++x[r];
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroups; ++g) finish<Isa>(t, r, g, sums[r][g]);
+  }
+}
+
+template <class Isa, class Format>
+struct QuantisedTile {
+  static constexpr uint64_t x_row_bytes(const PackedMatrix& w) {
+    return uint64_t{w.n_in / kBlock} * sizeof(ActivationBlock);
+  }
+  static constexpr int max_rows = Isa::quantised_rows;
+  static constexpr int max_groups(int rows) { return Isa::quantised_groups(rows); }
+  template <int kRows, int kGroups, bool kPrefetch>
+  static void run(const TileArgs& t) {
+    quantised_tile<Isa, Format, kRows, kGroups, kPrefetch>(t);
+  }
+};
+
+// ---- plain weights ----
+
+struct F16 {
+  static constexpr uint32_t dtype = TENURE_F16;
+  template <class Isa>
+  static typename Isa::F load(const uint8_t* p) {
+    return Isa::load_f16(p);
+  }
+};
+struct Bf16 {
+  static constexpr uint32_t dtype = TENURE_BF16;
+  template <class Isa>
+  static typename Isa::F load(const uint8_t* p) {
+    return Isa::load_bf16(p);
+  }
+};
+struct F32 {
+  static constexpr uint32_t dtype = TENURE_F32;
+  template <class Isa>
+  static typename Isa::F load(const uint8_t* p) {
+    return Isa::load(reinterpret_cast<const float*>(p));
+  }
+};
+
+template <class Isa, class Format, int kRows, int kGroups, bool kPrefetch>
+void plain_tile(const TileArgs& t) {
+  using F = typename Isa::F;
+  constexpr uint32_t group_bytes = block_format(Format::dtype).body_bytes;
+  const GroupView view = view_group(*t.weight, t.group);
+  const uint32_t n_in = t.weight->n_in;
+  const uint8_t* body = view.body;
+  const float* x[kRows];
+  F sums[kRows][kGroups];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    x[r] = static_cast<const float*>(t.x) + uint64_t{n_in} * static_cast<uint32_t>(r);
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroups; ++g) sums[r][g] = Isa::zero();
+  }
+  for (uint32_t k = 0; k < n_in; ++k, body += view.stride) {
+    if constexpr (kPrefetch) {
+#pragma GCC unroll 4
+      for (uint32_t line = 0; line < kGroups * group_bytes; line += 64)
+        Isa::prefetch(body + kPrefetchBytes + line);
+    }
+    F weights[kGroups];
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroups; ++g) weights[g] = Format::template load<Isa>(body + g * group_bytes);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const F value = Isa::set1(x[r][k]);
+#pragma GCC unroll 4
+      for (int g = 0; g < kGroups; ++g) sums[r][g] = Isa::fma(weights[g], value, sums[r][g]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroups; ++g) finish<Isa>(t, r, g, sums[r][g]);
+  }
+}
+
+template <class Isa, class Format>
+struct PlainTile {
+  static constexpr uint64_t x_row_bytes(const PackedMatrix& w) { return uint64_t{w.n_in} * sizeof(float); }
+  static constexpr int max_rows = Isa::plain_rows;
+  static constexpr int max_groups(int) { return Isa::plain_groups; }
+  template <int kRows, int kGroups, bool kPrefetch>
+  static void run(const TileArgs& t) {
+    plain_tile<Isa, Format, kRows, kGroups, kPrefetch>(t);
+  }
+};
+
+// ---- cutting a task into tiles ----
+
+template <class Tile, int kRows, int kGroups, bool kPrefetch>
+void run_groups(const TileArgs& t, int n_groups) {
+  if (n_groups == kGroups) return Tile::template run<kRows, kGroups, kPrefetch>(t);
+  if constexpr (kGroups > 1) run_groups<Tile, kRows, kGroups - 1, kPrefetch>(t, n_groups);
+}
+
+template <class Tile, int kRows, bool kPrefetch>
+void run_rows(const TileArgs& t, int n_rows, int n_groups) {
+  if (n_rows == kRows) return run_groups<Tile, kRows, Tile::max_groups(kRows), kPrefetch>(t, n_groups);
+  if constexpr (kRows > 1) run_rows<Tile, kRows - 1, kPrefetch>(t, n_rows, n_groups);
+}
+
+template <class Tile>
+constexpr int widest_groups(int n_rows) {
+  return Tile::max_groups(n_rows);
+}
+
+// Strips of output groups outside, tiles of rows inside: a strip's weights come from memory once and stay in
+// L1/L2.
+template <class Tile>
+void linear(const LinearTask& task) {
+  const uint64_t row_bytes = Tile::x_row_bytes(*task.weight);
+  const uint32_t n_tiles = (task.n_rows + Tile::max_rows - 1) / Tile::max_rows;
+  const int strip = widest_groups<Tile>(static_cast<int>((task.n_rows + n_tiles - 1) / n_tiles));
+  for (uint32_t group = task.group_begin; group < task.group_end;) {
+    const uint32_t in_panel = kPanelGroups - group % kPanelGroups;
+    const uint32_t left = task.group_end - group;
+    uint32_t n_groups = static_cast<uint32_t>(strip);
+    if (n_groups > in_panel) n_groups = in_panel;
+    if (n_groups > left) n_groups = left;
+    const uint32_t offset = (group - task.group_begin) * kGroupRows;
+    for (uint32_t tile = 0; tile < n_tiles; ++tile) {
+      const uint32_t row = static_cast<uint32_t>(uint64_t{task.n_rows} * tile / n_tiles);
+      const uint32_t end = static_cast<uint32_t>(uint64_t{task.n_rows} * (tile + 1) / n_tiles);
+      const TileArgs t{.weight = task.weight,
+                       .group = group,
+                       .x = static_cast<const uint8_t*>(task.x) + row * row_bytes,
+                       .out = task.out + row * task.out_stride + offset,
+                       .out_stride = task.out_stride,
+                       .bias = task.bias ? task.bias + offset : nullptr,
+                       .accumulate = task.accumulate};
+      const int n_rows = static_cast<int>(end - row);
+      if (tile == 0) {
+        run_rows<Tile, Tile::max_rows, true>(t, n_rows, static_cast<int>(n_groups));
+      } else {
+        run_rows<Tile, Tile::max_rows, false>(t, n_rows, static_cast<int>(n_groups));
+      }
+    }
+    group += n_groups;
+  }
+}
+
+template <class Isa>
+void linear_any(const LinearTask& task) {
+  switch (task.weight->dtype) {
+    case TENURE_Q8_0:
+      return linear<QuantisedTile<Isa, Q8_0>>(task);
+    case TENURE_Q4_0:
+      return linear<QuantisedTile<Isa, Q4_0>>(task);
+    case TENURE_Q4_1:
+      return linear<QuantisedTile<Isa, Q4_1>>(task);
+    case TENURE_F16:
+      return linear<PlainTile<Isa, F16>>(task);
+    case TENURE_BF16:
+      return linear<PlainTile<Isa, Bf16>>(task);
+    default:
+      return linear<PlainTile<Isa, F32>>(task);
+  }
+}
+
+}  // namespace
+}  // namespace tenure::cpu

@@ -1,0 +1,150 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "kernels.h"
+
+namespace tenure::cpu {
+namespace {
+
+std::vector<const Kernels*> usable_kernels() {
+  std::vector<const Kernels*> usable;
+  for (const char* name : {"scalar", "avx2", "avx512"}) {
+    if (const Kernels* kernels = choose_kernels(name)) usable.push_back(kernels);
+  }
+  return usable;
+}
+
+std::vector<float> normal_values(uint32_t n, float deviation, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0, deviation);
+  std::vector<float> values(n);
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+}  // namespace
+
+TEST_CASE("quantise - every value is within half a step, and the block's sums are those of its bytes") {
+  for (const Kernels* kernels : usable_kernels()) {
+    CAPTURE(kernels->name);
+    for (float deviation : {1e-6f, 1.0f, 3e4f}) {
+      const std::vector<float> x = normal_values(320, deviation, 7);
+      std::vector<ActivationBlock> blocks(10);
+      kernels->quantise(x.data(), 320, blocks.data());
+      for (uint32_t i = 0; i < 320; ++i) {
+        const ActivationBlock& block = blocks[i / 32];
+        const double error =
+            std::abs(static_cast<double>(x[i]) - static_cast<double>(block.scale) * block.q[i % 32]);
+        CHECK(error <= 0.5000005 * block.scale);
+      }
+      for (const ActivationBlock& block : blocks) {
+        int sum = 0, largest = 0;
+        for (int8_t q : block.q) {
+          sum += q;
+          largest = std::max(largest, std::abs(int{q}));
+        }
+        CHECK(block.minus_sum == -sum);
+        CHECK(block.scaled_sum == block.scale * static_cast<float>(sum));
+        CHECK(largest == 127);
+      }
+    }
+  }
+}
+
+TEST_CASE("quantise - zeros stay zero, NaN and infinity make the scale NaN") {
+  for (const Kernels* kernels : usable_kernels()) {
+    CAPTURE(kernels->name);
+    std::vector<float> x(96, 0.0f);
+    x[40] = std::numeric_limits<float>::infinity();
+    x[64] = std::nanf("");
+    x[65] = 5.0f;
+    ActivationBlock blocks[3];
+    kernels->quantise(x.data(), 96, blocks);
+    CHECK(blocks[0].scale == 0.0f);
+    CHECK(blocks[0].minus_sum == 0);
+    CHECK(std::isnan(blocks[1].scale));
+    CHECK(std::isnan(blocks[2].scale));
+  }
+}
+
+TEST_CASE("rms_norm - equals the formula in double precision") {
+  for (const Kernels* kernels : usable_kernels()) {
+    CAPTURE(kernels->name);
+    const uint32_t n = 576;
+    const std::vector<float> x = normal_values(n, 3.0f, 11), weight = normal_values(n, 1.0f, 12);
+    std::vector<float> out(n);
+    const float returned = kernels->rms_norm(x.data(), weight.data(), n, 1e-5f, out.data());
+    double sum = 0;
+    for (float v : x) sum += static_cast<double>(v) * v;
+    CHECK(returned == doctest::Approx(sum).epsilon(1e-6));
+    const double scale = 1 / std::sqrt(sum / n + 1e-5);
+    for (uint32_t i = 0; i < n; ++i) CHECK(out[i] == doctest::Approx(x[i] * scale * weight[i]).epsilon(1e-6));
+  }
+}
+
+TEST_CASE("rms_norm - returns something not finite for a row that is not finite") {
+  for (const Kernels* kernels : usable_kernels()) {
+    for (float bad : {std::nanf(""), std::numeric_limits<float>::infinity()}) {
+      std::vector<float> x(64, 1.0f), weight(64, 1.0f), out(64);
+      x[63] = bad;
+      CHECK(!std::isfinite(kernels->rms_norm(x.data(), weight.data(), 64, 1e-5f, out.data())));
+    }
+  }
+}
+
+TEST_CASE("silu_mul - equals gate / (1 + exp(-gate)) * up, tails included") {
+  for (const Kernels* kernels : usable_kernels()) {
+    CAPTURE(kernels->name);
+    for (uint32_t n : {1u, 16u, 37u, 200u}) {
+      std::vector<float> gate(n), up = normal_values(n, 2.0f, 13);
+      for (uint32_t i = 0; i < n; ++i)
+        gate[i] = -90.0f + 181.0f * static_cast<float>(i) / static_cast<float>(n);
+      std::vector<float> out = gate;
+      out.push_back(-777.0f);
+      kernels->silu_mul(out.data(), up.data(), n);
+      CHECK(out[n] == -777.0f);
+      for (uint32_t i = 0; i < n; ++i) {
+        const double g = gate[i], expected = g / (1 + std::exp(-g)) * up[i];
+        CHECK(std::abs(out[i] - expected) <= 1e-5 * std::abs(expected) + 1e-30);
+      }
+    }
+  }
+}
+
+TEST_CASE("reduce_logits - maximum, lowest argmax and exponential sum for every length") {
+  for (const Kernels* kernels : usable_kernels()) {
+    CAPTURE(kernels->name);
+    for (uint32_t n : {1u, 15u, 16u, 17u, 100u, 1024u}) {
+      CAPTURE(n);
+      std::vector<float> logits = normal_values(n, 5.0f, n);
+      logits[n / 3] = logits[n - 1] = 40.0f;
+      const LogitSlice slice = kernels->reduce_logits(logits.data(), n);
+      CHECK(slice.finite == 1);
+      CHECK(slice.max == 40.0f);
+      CHECK(slice.argmax == n / 3);
+      double sum = 0;
+      for (float logit : logits) sum += std::exp(static_cast<double>(logit) - 40.0);
+      CHECK(slice.sum_exp == doctest::Approx(sum).epsilon(1e-6));
+    }
+  }
+}
+
+TEST_CASE("reduce_logits - sees one NaN or infinity anywhere") {
+  for (const Kernels* kernels : usable_kernels()) {
+    for (float bad :
+         {std::nanf(""), std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()}) {
+      for (uint32_t at : {0u, 5u, 40u}) {
+        std::vector<float> logits = normal_values(41, 1.0f, 3);
+        logits[at] = bad;
+        CHECK(kernels->reduce_logits(logits.data(), 41).finite == 0);
+      }
+    }
+  }
+}
+
+}  // namespace tenure::cpu
