@@ -17,18 +17,8 @@ template <>
 inline constexpr Choice<PluginKind> choices<PluginKind>[] = {{"policy", PluginKind::policy},
                                                              {"backend", PluginKind::backend}};
 
-// What a policy may be handed; shapes and units are in <tenure/policy.h>.
-enum class Evidence {
-  q_pre,
-  k_pre,
-  v,
-  k_post,
-  hidden,
-  attention_mass,
-  attention_rows,
-  query_stats,
-  token_ids
-};
+// What a policy may be handed; bits, shapes and units are TENURE_EVIDENCE_* in <tenure/backend.h>.
+enum class Evidence { q_pre, k_pre, v, k_post, hidden, attention_mass, token_ids };
 template <>
 inline constexpr Choice<Evidence> choices<Evidence>[] = {{"q_pre", Evidence::q_pre},
                                                          {"k_pre", Evidence::k_pre},
@@ -36,8 +26,6 @@ inline constexpr Choice<Evidence> choices<Evidence>[] = {{"q_pre", Evidence::q_p
                                                          {"k_post", Evidence::k_post},
                                                          {"hidden", Evidence::hidden},
                                                          {"attention_mass", Evidence::attention_mass},
-                                                         {"attention_rows", Evidence::attention_rows},
-                                                         {"query_stats", Evidence::query_stats},
                                                          {"token_ids", Evidence::token_ids}};
 
 enum class Location { host, device };
