@@ -29,12 +29,6 @@ struct BackendProperties {
   uint32_t row_granularity;  // >= 1
 };
 
-struct PageLayout {
-  uint32_t page_slots;  // a power of two
-  uint32_t alignment;
-  uint64_t page_bytes;  // a multiple of alignment
-};
-
 enum class MemoryKind : uint32_t { activations = TENURE_MEMORY_ACTIVATIONS, pool = TENURE_MEMORY_POOL };
 enum class CopyDirection : uint32_t {
   to_device = TENURE_COPY_TO_DEVICE,
@@ -112,10 +106,10 @@ class Backend {
   const std::string& id() const;
   const BackendProperties& properties() const { return properties_; }
   bool supports_weight(uint32_t role, Dtype) const;
-  PageLayout page_layout(uint32_t head_dim, Dtype k_type, Dtype v_type) const;
+  tenure_page_layout page_layout(uint32_t head_dim, Dtype k_type, Dtype v_type) const;
 
-  DeviceBuffer alloc(uint64_t bytes, MemoryKind kind = MemoryKind::activations);
-  DeviceWeights create_weights(const tenure_model_info&);
+  DeviceBuffer alloc(uint64_t bytes, MemoryKind kind = MemoryKind::activations) const;
+  DeviceWeights create_weights(const tenure_model_info&) const;
   void reserve(const DeviceWeights&, uint32_t n_rows, uint32_t n_segments, uint32_t n_positions);
 
   Status copy(void* dst, const void* src, uint64_t bytes, CopyDirection);

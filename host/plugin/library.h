@@ -13,6 +13,10 @@
 
 namespace tenure {
 
+// The checks of Library's constructor that run no plugin code; returns the sha256 of the file. For `plugin
+// doctor`.
+std::string verify_plugin(const PluginFile&);
+
 // Plugins print to stdout at their own peril: the command line moves descriptor 1 away before any is loaded,
 // so that what they print lands on stderr and never among the rows.
 class Library {

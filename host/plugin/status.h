@@ -16,7 +16,7 @@ struct Status {
   bool ok() const { return code == TENURE_OK; }
 };
 
-// "TENURE_BAD_PLAN", or "status 17" for a number outside the list.
+// "BAD_PLAN", or "status 17" for a number outside the list.
 std::string status_name(tenure_status);
 // "locret.select: BAD_PLAN: slot 7 named twice"
 std::string to_text(const Status&);

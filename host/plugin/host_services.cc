@@ -1,0 +1,139 @@
+#include "plugin/host_services.h"
+
+#include <tenure/entry.h>
+
+#include <bit>
+#include <cstdlib>
+#include <utility>
+
+namespace tenure {
+namespace {
+
+// In front of every block that alloc gives out.
+struct BlockHeader {
+  uint64_t bytes;   // as asked for: what is counted
+  uint64_t offset;  // of the block from the start of the allocation
+};
+
+constexpr uint64_t most_alignment = 4096;
+
+uint64_t mix(uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+}  // namespace
+
+Executor serial_executor() {
+  return {.ctx = nullptr,
+          .n_workers = [](void*) -> uint32_t { return 1; },
+          .parallel_for =
+              [](void*, uint32_t n_tasks, tenure_task task, void* ctx) {
+                for (uint32_t i = 0; i < n_tasks; ++i) task(ctx, i, 0);
+              },
+          .hot_begin = [](void*) {},
+          .hot_end = [](void*) {}};
+}
+
+// The golden ratio's steps keep neighbouring seeds and counters far apart before mix() sees them.
+uint64_t random_bits(uint64_t seed, uint64_t counter) {
+  const uint64_t key = mix(seed + 0x9e3779b97f4a7c15u);
+  return mix(key ^ mix(counter + 0x9e3779b97f4a7c15u));
+}
+
+float random_uniform(uint64_t seed, uint64_t counter) {
+  return static_cast<float>(random_bits(seed, counter) >> 40) * 0x1p-24f;
+}
+
+HostServices::HostServices(std::string plugin_id, uint32_t agreed_minor, HostLoan loan)
+    : plugin_id_(std::move(plugin_id)), loan_(std::move(loan)), host_{} {
+  host_.head.struct_size = sizeof host_;
+  host_.abi_major = TENURE_ABI_MAJOR;
+  host_.abi_minor = agreed_minor;
+  host_.ctx = this;
+  host_.query = query;
+}
+
+const HostServices& HostServices::of(const tenure_host* host) {
+  return *static_cast<const HostServices*>(host->ctx);
+}
+
+const void* HostServices::query(const tenure_host*, tenure_str service_id, uint32_t min_rev) {
+  static constexpr tenure_log_service log{{sizeof log, 1, 0}, write};
+  static constexpr tenure_mem_service mem{{sizeof mem, 1, 0}, alloc, free};
+  static constexpr tenure_exec_service exec{{sizeof exec, 1, 0}, n_workers, parallel_for, hot_begin, hot_end};
+  static constexpr tenure_rng_service rng{{sizeof rng, 1, 0}, random_bits, random_uniform};
+  const std::string_view id(service_id.ptr, service_id.len);
+  if (min_rev > 1) return nullptr;
+  if (id == "tenure.log/1") return &log;
+  if (id == "tenure.mem/1") return &mem;
+  if (id == "tenure.exec/1") return &exec;
+  if (id == "tenure.rng/1") return &rng;
+  return nullptr;
+}
+
+void HostServices::write(const tenure_host* host, uint32_t level, tenure_str text) {
+  const HostServices& self = of(host);
+  try {
+    if (self.loan_.log) self.loan_.log(level, self.plugin_id_, std::string_view(text.ptr, text.len));
+  } catch (...) {
+    // A line lost is better than an exception inside the plugin.
+  }
+}
+
+bool HostServices::reserve(uint64_t bytes) const {
+  uint64_t held = bytes_.load(std::memory_order_relaxed);
+  do {
+    if (bytes > loan_.memory_allowance || held > loan_.memory_allowance - bytes) return false;
+  } while (!bytes_.compare_exchange_weak(held, held + bytes, std::memory_order_relaxed));
+  uint64_t peak = peak_.load(std::memory_order_relaxed);
+  while (peak < held + bytes && !peak_.compare_exchange_weak(peak, held + bytes, std::memory_order_relaxed)) {
+  }
+  return true;
+}
+
+void* HostServices::alloc(const tenure_host* host, uint64_t bytes, uint64_t alignment) {
+  if (!std::has_single_bit(alignment) || alignment > most_alignment || bytes > UINT64_MAX / 2) return nullptr;
+  const HostServices& self = of(host);
+  if (!self.reserve(bytes)) return nullptr;
+  const uint64_t offset = std::max<uint64_t>(alignment, sizeof(BlockHeader));
+  const uint64_t whole = (offset + bytes + offset - 1) / offset * offset;
+  auto* base = static_cast<std::byte*>(std::aligned_alloc(offset, whole));
+  if (base == nullptr) {
+    self.bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+    return nullptr;
+  }
+  new (base + offset - sizeof(BlockHeader)) BlockHeader{bytes, offset};
+  return base + offset;
+}
+
+void HostServices::free(const tenure_host* host, void* p) {
+  if (p == nullptr) return;
+  auto* block = static_cast<std::byte*>(p);
+  const BlockHeader header = *reinterpret_cast<const BlockHeader*>(block - sizeof(BlockHeader));
+  of(host).bytes_.fetch_sub(header.bytes, std::memory_order_relaxed);
+  std::free(block - header.offset);
+}
+
+uint32_t HostServices::n_workers(const tenure_host* host) {
+  const Executor& executor = of(host).loan_.executor;
+  return executor.n_workers(executor.ctx);
+}
+
+void HostServices::parallel_for(const tenure_host* host, uint32_t n_tasks, tenure_task task, void* ctx) {
+  const Executor& executor = of(host).loan_.executor;
+  executor.parallel_for(executor.ctx, n_tasks, task, ctx);
+}
+
+void HostServices::hot_begin(const tenure_host* host) {
+  const Executor& executor = of(host).loan_.executor;
+  executor.hot_begin(executor.ctx);
+}
+
+void HostServices::hot_end(const tenure_host* host) {
+  const Executor& executor = of(host).loan_.executor;
+  executor.hot_end(executor.ctx);
+}
+
+}  // namespace tenure

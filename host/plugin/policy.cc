@@ -1,0 +1,227 @@
+#include "plugin/policy.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "error/error.h"
+#include "plugin/call.h"
+#include "plugin/config_values.h"
+#include "plugin/table.h"
+
+namespace tenure {
+
+struct PolicyHandle {
+  PluginManifest manifest;
+  tenure_policy_api api{};
+  bool has_prepare = false, has_observe = false, has_select = false;
+  PolicyNeeds needs;
+  bool is_created = false;
+  tenure_policy* self = nullptr;  // may be NULL after create: nothing to remember
+
+  ~PolicyHandle() {
+    if (!is_created) return;
+    call_plugin(manifest.id, "destroy", [&](tenure_error*) {
+      api.destroy(self);
+      return TENURE_OK;
+    });
+  }
+};
+
+namespace {
+
+void take_table(const Library& library, PolicyHandle& handle) {
+  const auto* table = static_cast<const tenure_policy_api*>(library.query(TENURE_POLICY_INTERFACE, 1));
+  const std::string& id = library.id();
+  if (table == nullptr) {
+    throw Error(Code::plugin_abi,
+                fmt::format("plugin \"{}\" does not offer {}", id, TENURE_POLICY_INTERFACE));
+  }
+  handle.api = copy_known(table, id, TENURE_POLICY_INTERFACE);
+  require_slot(handle.api.create, id, "create");
+  require_slot(handle.api.destroy, id, "destroy");
+  fill_slot(handle.api.needs);
+  fill_slot(handle.api.begin);
+  fill_slot(handle.api.end);
+  handle.has_prepare = fill_slot(handle.api.prepare);
+  handle.has_observe = fill_slot(handle.api.observe);
+  handle.has_select = fill_slot(handle.api.select);
+}
+
+uint32_t evidence_bit(Evidence evidence) {
+  switch (evidence) {
+    case Evidence::q_pre:
+      return TENURE_EVIDENCE_Q_PRE;
+    case Evidence::k_pre:
+      return TENURE_EVIDENCE_K_PRE;
+    case Evidence::v:
+      return TENURE_EVIDENCE_V;
+    case Evidence::k_post:
+      return TENURE_EVIDENCE_K_POST;
+    case Evidence::hidden:
+      return TENURE_EVIDENCE_HIDDEN;
+    case Evidence::attention_mass:
+      return TENURE_EVIDENCE_ATTENTION_MASS;
+    case Evidence::token_ids:
+      return TENURE_EVIDENCE_TOKEN_IDS;
+  }
+  return 0;
+}
+
+uint32_t state_floats(const PluginManifest& manifest, uint64_t n, const char* key) {
+  if (n <= std::numeric_limits<uint32_t>::max()) return static_cast<uint32_t>(n);
+  throw Error(Code::plugin_refused, fmt::format("policy \"{}\": {} = {} is too many", manifest.id, key, n));
+}
+
+PolicyNeeds declared_needs(const PluginManifest& manifest) {
+  PolicyNeeds needs;
+  for (const Evidence evidence : manifest.needs.evidence) needs.evidence |= evidence_bit(evidence);
+  needs.rebuild = manifest.needs.rebuild;
+  needs.state_floats_per_slot =
+      state_floats(manifest, manifest.needs.state_floats_per_slot, "state_floats_per_slot");
+  needs.state_floats_per_token =
+      state_floats(manifest, manifest.needs.state_floats_per_token, "state_floats_per_token");
+  needs.state_bytes_per_sequence = manifest.needs.state_bytes_per_sequence;
+  return needs;
+}
+
+void check_narrowed(const std::string& id, const PolicyNeeds& declared, const PolicyNeeds& asked) {
+  const std::pair<bool, const char*> widened[] = {
+      {(asked.evidence & ~declared.evidence) != 0, "evidence"},
+      {asked.rebuild && !declared.rebuild, "rebuild"},
+      {asked.state_floats_per_slot > declared.state_floats_per_slot, "state_floats_per_slot"},
+      {asked.state_floats_per_token > declared.state_floats_per_token, "state_floats_per_token"},
+      {asked.state_bytes_per_sequence > declared.state_bytes_per_sequence, "state_bytes_per_sequence"}};
+  for (const auto& [is_widened, key] : widened) {
+    if (!is_widened) continue;
+    throw Error(
+        Code::plugin_abi,
+        fmt::format("{}.needs asks for more {} than the manifest declares: it may narrow, never widen", id,
+                    key));
+  }
+}
+
+PolicyNeeds ask_needs(const PolicyHandle& handle, const tenure_model_info& model,
+                      const tenure_config& config) {
+  const PolicyNeeds declared = declared_needs(handle.manifest);
+  tenure_needs raw{.head = {.struct_size = sizeof raw},
+                   .evidence = declared.evidence,
+                   .mass_rows = declared.mass_rows,
+                   .rebuild = declared.rebuild,
+                   .state_floats_per_slot = declared.state_floats_per_slot,
+                   .state_floats_per_token = declared.state_floats_per_token,
+                   .state_bytes_per_sequence = declared.state_bytes_per_sequence};
+  const Status status = call_plugin(handle.manifest.id, "needs", [&](tenure_error* error) {
+    return handle.api.needs(&model, &config, &raw, error);
+  });
+  if (status.code == TENURE_UNIMPLEMENTED) return declared;
+  throw_unless_ok(status);
+  const PolicyNeeds asked{.evidence = raw.evidence,
+                          .mass_rows = raw.mass_rows,
+                          .rebuild = raw.rebuild != 0,
+                          .state_floats_per_slot = raw.state_floats_per_slot,
+                          .state_floats_per_token = raw.state_floats_per_token,
+                          .state_bytes_per_sequence = raw.state_bytes_per_sequence};
+  check_narrowed(handle.manifest.id, declared, asked);
+  return asked;
+}
+
+}  // namespace
+
+PolicySequence::PolicySequence(PolicySequence&& other) noexcept
+    : handle_(other.handle_), info_(std::move(other.info_)), seq_(std::exchange(other.seq_, nullptr)) {}
+
+PolicySequence& PolicySequence::operator=(PolicySequence&& other) noexcept {
+  std::swap(handle_, other.handle_);
+  std::swap(info_, other.info_);
+  std::swap(seq_, other.seq_);
+  return *this;
+}
+
+PolicySequence::~PolicySequence() {
+  if (info_ == nullptr) return;
+  call_plugin(handle_->manifest.id, "end", [&](tenure_error*) {
+    handle_->api.end(handle_->self, seq_);
+    return TENURE_OK;
+  });
+}
+
+Policy::Policy(const Library& library, const tenure_model_info& model, std::vector<ParamValue> params)
+    : handle_(std::make_unique<PolicyHandle>()) {
+  handle_->manifest = library.manifest();
+  take_table(library, *handle_);
+  const ConfigValues config(std::move(params));
+  handle_->needs = ask_needs(*handle_, model, *config.config());
+  throw_unless_ok(call_plugin(id(), "create", [&](tenure_error* error) {
+    return handle_->api.create(library.services().host(), &model, config.config(), &handle_->self, error);
+  }));
+  handle_->is_created = true;
+}
+
+Policy::Policy(Policy&&) noexcept = default;
+Policy& Policy::operator=(Policy&&) noexcept = default;
+Policy::~Policy() = default;
+
+const std::string& Policy::id() const {
+  return handle_->manifest.id;
+}
+const PluginManifest& Policy::manifest() const {
+  return handle_->manifest;
+}
+const PolicyNeeds& Policy::needs() const {
+  return handle_->needs;
+}
+bool Policy::has_prepare() const {
+  return handle_->has_prepare;
+}
+bool Policy::has_observe() const {
+  return handle_->has_observe;
+}
+bool Policy::has_select() const {
+  return handle_->has_select;
+}
+
+Status Policy::begin(const tenure_call& call, const tenure_sequence_info& info, PolicySequence& out) const {
+  PolicySequence sequence;
+  auto kept_info = std::make_unique<tenure_sequence_info>(info);
+  Status status = call_plugin(id(), "begin", [&](tenure_error* error) {
+    return handle_->api.begin(handle_->self, &call, kept_info.get(), &sequence.seq_, error);
+  });
+  if (status.code == TENURE_UNIMPLEMENTED) status = {};
+  if (!status.ok()) return status;
+  sequence.handle_ = handle_.get();
+  sequence.info_ = std::move(kept_info);
+  out = std::move(sequence);
+  return status;
+}
+
+Status Policy::prepare(const tenure_call& call, const tenure_view& view, std::span<const int32_t> ids,
+                       int32_t first_pos, tenure_keepset& keepset) const {
+  return call_plugin(id(), "prepare", [&](tenure_error* error) {
+    return handle_->api.prepare(handle_->self, &call, &view, ids.data(), static_cast<uint32_t>(ids.size()),
+                                first_pos, &keepset, error);
+  });
+}
+
+Status Policy::observe(const tenure_call& call, uint32_t layer,
+                       std::span<const tenure_evidence* const> evidence,
+                       std::span<tenure_status> statuses) const {
+  std::fill(statuses.begin(), statuses.end(), TENURE_OK);
+  return call_plugin(id(), "observe", [&](tenure_error* error) {
+    return handle_->api.observe(handle_->self, &call, layer, static_cast<uint32_t>(evidence.size()),
+                                evidence.data(), statuses.data(), error);
+  });
+}
+
+Status Policy::select(const tenure_call& call, uint32_t layer, std::span<const tenure_view* const> views,
+                      std::span<tenure_keepset* const> keepsets, std::span<tenure_status> statuses) const {
+  std::fill(statuses.begin(), statuses.end(), TENURE_OK);
+  return call_plugin(id(), "select", [&](tenure_error* error) {
+    return handle_->api.select(handle_->self, &call, layer, static_cast<uint32_t>(views.size()), views.data(),
+                               keepsets.data(), statuses.data(), error);
+  });
+}
+
+}  // namespace tenure

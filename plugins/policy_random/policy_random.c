@@ -1,0 +1,113 @@
+/* Random: every KV head keeps its own random set of slots. Not a method but the control that a method has to
+ * beat at the same budget and the same protections.
+ *
+ * Score of a slot: uniform(seed of the sequence; KV head, position). It is the same at every decision, so a
+ * slot that survived once is not thrown again, and the kept set is a uniform sample of all tokens, old and
+ * new.
+ */
+#include <string.h>
+#include <tenure/entry.h>
+#include <tenure/policy.h>
+
+#define TEXT(literal) \
+  { literal, sizeof literal - 1 }
+
+struct tenure_policy {
+  const tenure_host* host;
+  const tenure_mem_service* mem;
+  const tenure_rng_service* rng;
+  const float** scores; /* (n_heads of all layers): one float a slot each */
+  uint32_t
+      first_head[]; /* (n_layers) KV heads in the layers before; a scope of all layers numbers them alike */
+};
+
+static tenure_status create(const tenure_host* host, const tenure_model_info* model,
+                            const tenure_config* config, tenure_policy** out, tenure_error* error) {
+  (void)config, (void)error;
+  const tenure_mem_service* mem = host->query(host, (tenure_str)TEXT("tenure.mem/1"), 1);
+  tenure_policy* self =
+      mem->alloc(host, sizeof *self + model->n_layers * sizeof self->first_head[0], _Alignof(tenure_policy));
+  if (self == NULL) return TENURE_OOM_HOST;
+  uint32_t n_heads = 0;
+  for (uint32_t l = 0; l < model->n_layers; ++l) {
+    const char* entry = (const char*)model->layers + (uint64_t)l * model->layer_stride;
+    const tenure_layer_info* layer = (const tenure_layer_info*)entry;
+    self->first_head[l] = n_heads;
+    if (layer->window == 0) n_heads += layer->n_kv_heads; /* policies do not see layers with a window */
+  }
+  self->host = host;
+  self->mem = mem;
+  self->rng = host->query(host, (tenure_str)TEXT("tenure.rng/1"), 1);
+  self->scores = mem->alloc(host, n_heads * sizeof *self->scores, _Alignof(const float*));
+  if (self->scores == NULL) {
+    mem->free(host, self);
+    return TENURE_OOM_HOST;
+  }
+  *out = self;
+  return TENURE_OK;
+}
+
+static void destroy(tenure_policy* self) {
+  self->mem->free(self->host, self->scores);
+  self->mem->free(self->host, self);
+}
+
+/* The sequence's state is its seed. A fork goes on with its parent's: the slots they share were drawn with
+ * it. */
+static tenure_status begin(tenure_policy* self, const tenure_call* call, const tenure_sequence_info* info,
+                           tenure_seq** out, tenure_error* error) {
+  (void)self, (void)call, (void)error;
+  if (!info->forked) memcpy(info->state, &info->seed, sizeof info->seed);
+  *out = NULL;
+  return TENURE_OK;
+}
+
+static tenure_status select_random(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
+                                   const tenure_view* const* views, tenure_keepset* const* keepsets,
+                                   tenure_status* statuses, tenure_error* error) {
+  (void)call;
+  const uint64_t first_head = layer == TENURE_ALL_LAYERS ? 0 : self->first_head[layer];
+  for (uint32_t s = 0; s < n; ++s) {
+    uint64_t seed;
+    memcpy(&seed, views[s]->state, sizeof seed);
+    for (uint32_t h = 0; h < views[s]->n_heads; ++h) {
+      const char* entry = (const char*)views[s]->heads + (uint64_t)h * views[s]->head_stride;
+      const tenure_head_view* head = (const tenure_head_view*)entry;
+      const uint64_t stream = (first_head + h) << 32;
+      for (uint32_t i = 0; i < head->n_slots; ++i)
+        head->state[i] = self->rng->uniform(seed, stream | (uint32_t)head->pos[i]);
+      self->scores[h] = head->state;
+    }
+    statuses[s] = keepsets[s]->score(keepsets[s], layer, self->scores, NULL, error);
+  }
+  return TENURE_OK;
+}
+
+static const tenure_policy_api api = {.head = {.struct_size = sizeof api, .rev = 1},
+                                      .create = create,
+                                      .destroy = destroy,
+                                      .begin = begin,
+                                      .select = select_random};
+
+static const void* query(const tenure_plugin* self, tenure_str interface_id, uint32_t min_rev) {
+  static const tenure_str ours = TEXT(TENURE_POLICY_INTERFACE);
+  (void)self;
+  if (interface_id.len != ours.len || memcmp(interface_id.ptr, ours.ptr, ours.len) != 0) return NULL;
+  return min_rev <= api.head.rev ? &api : NULL;
+}
+
+static const tenure_plugin plugin = {
+    .head = {.struct_size = sizeof plugin}, .id = TEXT("random"), .kind = TEXT("policy"), .query = query};
+static const tenure_plugin* const plugins[] = {&plugin};
+static const tenure_library library = {.head = {.struct_size = sizeof library},
+                                       .abi_major = TENURE_ABI_MAJOR,
+                                       .abi_minor_built = TENURE_ABI_MINOR,
+                                       .abi_minor_min = 1,
+                                       .n_plugins = 1,
+                                       .id = TEXT("random"),
+                                       .version = TEXT("1.0.0"),
+                                       .plugins = plugins};
+
+TENURE_EXPORT const tenure_library* tenure_library_v1(void) {
+  return &library;
+}

@@ -1,0 +1,74 @@
+/* StreamingLLM: attention sinks and a sliding window. Xiao, Tian, Chen, Han, Lewis, "Efficient Streaming
+ * Language Models with Attention Sinks", ICLR 2024, arXiv 2309.17453, section 3.2.
+ *
+ * Rule: of n tokens the first n_sink (4) and the last budget - n_sink stay, the same ones in every layer and
+ * head, at every decision. A slot's score is its position; the host's protection keeps the sinks. Keys are
+ * placed by their rank in the cache, not by their position in the text (section 3.2, "positions within the
+ * cache"): positions = "rank".
+ *
+ * Deviations: the paper evicts at every appended token; while a prompt is read we decide at chunk ends, so
+ * the window is up to one chunk longer inside a chunk. With positions = "original" this is plain window
+ * attention with sinks.
+ */
+#include <string.h>
+#include <tenure/entry.h>
+#include <tenure/policy.h>
+
+#define TEXT(literal) \
+  { literal, sizeof literal - 1 }
+
+static tenure_status create(const tenure_host* host, const tenure_model_info* model,
+                            const tenure_config* config, tenure_policy** out, tenure_error* error) {
+  (void)host, (void)model, (void)config, (void)error;
+  *out = NULL; /* nothing to remember */
+  return TENURE_OK;
+}
+
+static void destroy(tenure_policy* self) {
+  (void)self;
+}
+
+/* Granularity is token, so a view has one head. Its state is one float a slot: where the scores are written.
+ * f32 counts exactly up to 2^24 positions. */
+static tenure_status select_newest(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
+                                   const tenure_view* const* views, tenure_keepset* const* keepsets,
+                                   tenure_status* statuses, tenure_error* error) {
+  (void)self, (void)call;
+  for (uint32_t s = 0; s < n; ++s) {
+    const tenure_head_view* head = views[s]->heads;
+    for (uint32_t i = 0; i < head->n_slots; ++i) head->state[i] = (float)head->pos[i];
+    const float* scores[] = {head->state};
+    statuses[s] = keepsets[s]->score(keepsets[s], layer, scores, NULL, error);
+  }
+  return TENURE_OK;
+}
+
+static const tenure_policy_api api = {.head = {.struct_size = sizeof api, .rev = 1},
+                                      .create = create,
+                                      .destroy = destroy,
+                                      .select = select_newest};
+
+static const void* query(const tenure_plugin* self, tenure_str interface_id, uint32_t min_rev) {
+  static const tenure_str ours = TEXT(TENURE_POLICY_INTERFACE);
+  (void)self;
+  if (interface_id.len != ours.len || memcmp(interface_id.ptr, ours.ptr, ours.len) != 0) return NULL;
+  return min_rev <= api.head.rev ? &api : NULL;
+}
+
+static const tenure_plugin plugin = {.head = {.struct_size = sizeof plugin},
+                                     .id = TEXT("streaming_llm"),
+                                     .kind = TEXT("policy"),
+                                     .query = query};
+static const tenure_plugin* const plugins[] = {&plugin};
+static const tenure_library library = {.head = {.struct_size = sizeof library},
+                                       .abi_major = TENURE_ABI_MAJOR,
+                                       .abi_minor_built = TENURE_ABI_MINOR,
+                                       .abi_minor_min = 1,
+                                       .n_plugins = 1,
+                                       .id = TEXT("streaming_llm"),
+                                       .version = TEXT("1.0.0"),
+                                       .plugins = plugins};
+
+TENURE_EXPORT const tenure_library* tenure_library_v1(void) {
+  return &library;
+}
