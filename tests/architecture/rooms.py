@@ -13,7 +13,7 @@ HOST_ROOMS: dict[str, set[str]] = {
     "plugin": {"error", "tensor", "manifest"},
     "cache": {"error", "tensor", "plugin"},
     "model": {"error", "tensor", "plugin", "weights", "cache"},
-    "session": {"error", "tensor", "cache", "plugin", "sampler", "tokenizer", "record"},
+    "session": {"error", "tensor", "cache", "plugin", "sampler", "tokenizer", "record", "manifest", "model"},
     "engine": {"error", "tensor", "session", "model", "plugin"},
     "eval": {"error", "tensor", "engine", "session", "record"},
     "graph": {"error", "tensor", "plan", "engine", "session", "record", "eval"},
@@ -26,6 +26,8 @@ SEE_EVERYTHING = {"main", "cli"}
 # (room, room it includes) -> the only headers of it that may be included
 FACES: dict[tuple[str, str], set[str]] = {
     ("tokenizer", "weights"): {"weights/tokenizer_metadata.h"},
+    ("session", "manifest"): {"manifest/host_keys.h"},  # the values of [policy.X], which both rooms speak
+    ("session", "model"): {"model/batch.h"},  # a session adds its rows to the batch; it never runs the forward
 }
 
 # room of host/ -> headers of plugin_api it may include; "*" is all of them
@@ -33,6 +35,10 @@ PLUGIN_API: dict[str, set[str]] = {
     "error": {"tenure/abi.h"},
     "tensor": {"tenure/abi.h"},
     "plugin": {"*"},
+    # the structs that the plugin room's faces take and give
+    "cache": {"tenure/backend.h", "tenure/policy.h"},
+    "model": {"tenure/backend.h", "tenure/model.h"},
+    "session": {"tenure/policy.h"},
     "main": {"*"},
     "cli": {"*"},
 }

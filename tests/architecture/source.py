@@ -16,6 +16,9 @@ LEXEME = re.compile(
 )
 TYPE_HEADER = re.compile(r"\b(class|struct|union|enum)\b[^()=]*$")
 PARAMETER_LIST_END = re.compile(r"\)\s*((const|noexcept|override|final|mutable|constexpr|&&?)\s*)*(->[^{}]*)?$")
+NOT_A_VARIABLE = re.compile(
+    r"(__extension__\s+)?(using|typedef|template|class|struct|enum|union|friend|namespace|static_assert|concept)\b"
+)
 INIT_LIST = re.compile(r"\)\s*(noexcept\s*)?:(?!:)")
 
 
@@ -25,6 +28,7 @@ class Function:
     first_line: int
     n_lines: int
     n_parameters: int
+    is_abi_slot: bool  # its shape is the plugin ABI's, not ours to shorten
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,7 @@ def _function(code: str, header: str, start: int, end: int) -> Function:
         first_line=_line_at(code, first),
         n_lines=code.count("\n", first, end) + 1,
         n_parameters=parameters.count,
+        is_abi_slot="tenure_call" in header,
     )
 
 
@@ -188,6 +193,6 @@ def _note_variable(code: str, start: int, end: int, variables: list[Variable]) -
     declared = text.split("=")[0].split("{")[0]
     if not text or "(" in declared or declared.startswith("}"):
         return
-    if re.match(r"(using|typedef|template|class|struct|enum|union|friend|namespace|static_assert|concept)\b", text):
+    if NOT_A_VARIABLE.match(text) or "operator" in declared:
         return
     variables.append(Variable(text, _line_at(code, start + len(code[start:end]) - len(code[start:end].lstrip()))))

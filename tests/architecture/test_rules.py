@@ -35,7 +35,7 @@ class Planted(unittest.TestCase):
             return rule(rules.Tree(Path(folder)))
 
     def test_a_sound_tree_passes_every_rule(self):
-        for rule in rules.ALL:
+        for rule in set(rules.ALL) - {rules.stale_exceptions}:  # its exceptions are the real tree's
             self.assertEqual(self.plant(rule), [], rule.__name__)
 
     def assert_caught(self, rule, name: str, text: str, said: str):
@@ -55,7 +55,7 @@ class Planted(unittest.TestCase):
     def test_includes_across_the_plugin_border(self):
         self.assert_caught(rules.includes, "plugins/policy_x/a.cc", '#include "cache/page.h"\n', "own folder")
         self.assert_caught(rules.includes, "plugins/policy_y/a.cc", '#include "../policy_x/policy_x.c"\n', "own folder")
-        self.assert_caught(rules.includes, "host/cache/a.cc", "#include <tenure/policy.h>\n", "plugin ABI")
+        self.assert_caught(rules.includes, "host/cache/a.cc", "#include <tenure/host.h>\n", "plugin ABI")
 
     def test_third_party_outside_its_room(self):
         for header in ("toml++/toml.h", "nlohmann/json.hpp", "pcre2.h", "boost/dll.hpp", "oneapi/tbb/task_arena.h", "cblas.h"):
@@ -90,7 +90,8 @@ class Planted(unittest.TestCase):
             self.assert_caught(rules.no_mutable_globals, "host/cache/a.cc", text, "mutable state")
         local = "int f() {\n  static int n = 0;\n  return ++n;\n}\n"
         self.assert_caught(rules.no_mutable_globals, "host/cache/a.cc", local, "host/cache/a.cc:2")
-        for text in ("static const int n = 1;\n", "constexpr int n[] = {1, 2};\n", "struct S { int n; };\n", "int f(int);\n"):
+        for text in ("static const int n = 1;\n", "constexpr int n[] = {1, 2};\n", "struct S { int n; };\n", "int f(int);\n",
+                     "S& S::operator=(S&&) noexcept = default;\n"):
             self.assertEqual(self.plant(rules.no_mutable_globals, "host/cache/a.cc", text), [], text)
 
     def test_sizes(self):
@@ -100,10 +101,14 @@ class Planted(unittest.TestCase):
         self.assert_caught(rules.sizes, "host/cache/a.cc", "\n" * 401, "401 lines")
         self.assert_caught(rules.sizes, "host/cache/a.cc", "int f(int a, int b, int c, int d, int e, int g, int h) {}\n", "7 parameters")
 
+    def test_the_shape_of_an_abi_slot_is_not_ours(self):
+        text = "static int f(const tenure_call* a, int b, int c, int d, int e, int f, int g) { return 0; }\n"
+        self.assertEqual(self.plant(rules.sizes, "plugins/policy_x/a.c", text), [])
+
     def test_stale_exceptions(self):
         limits.LONG_FILES["host/gone.cc"] = "no longer there"
-        self.addCleanup(limits.LONG_FILES.clear)
-        self.assertEqual(len(self.plant(rules.stale_exceptions)), 1)
+        self.addCleanup(limits.LONG_FILES.pop, "host/gone.cc")
+        self.assertIn("limits.py names host/gone.cc, which does not exist", self.plant(rules.stale_exceptions))
 
 
 class Reader(unittest.TestCase):
