@@ -23,7 +23,7 @@ MANY_PARAMETERS: dict[tuple[str, str], str] = {
 MUTABLE_GLOBALS: dict[tuple[str, str], str] = {}
 
 # Where a plugin id may be written: the table of default ids.
-DEFAULT_IDS = {"host/plan/defaults.h", "host/plan/defaults.cc"}
+DEFAULT_IDS = {"host/plan/resolver.h"}
 # (path, literal) -> what it means there, being no plugin's id
 SAME_WORD: dict[tuple[str, str], str] = {
     ("host/manifest/host_keys.h", "full"): 'on_plugin_error = "full"',

@@ -202,7 +202,8 @@ def stale_exceptions(tree: Tree) -> list[str]:
     """An exception for something that no longer exists would silently cover whatever takes its name."""
     pairs = [*limits.LONG_FUNCTIONS, *limits.MANY_PARAMETERS, *limits.MUTABLE_GLOBALS, *limits.SAME_WORD]
     named = [path for path, _ in pairs]
-    return [f"limits.py names {path}, which does not exist" for path in [*named, *limits.LONG_FILES] if path not in tree.sources]
+    named += [*limits.LONG_FILES, *limits.DEFAULT_IDS]
+    return [f"limits.py names {path}, which does not exist" for path in named if path not in tree.sources]
 
 
 ALL = [

@@ -73,7 +73,8 @@ class Planted(unittest.TestCase):
     def test_device_and_plugin_names(self):
         self.assert_caught(rules.no_device_in_host, "host/cache/a.cc", "// for CUDA\n", "names no device")
         self.assert_caught(rules.no_plugin_id_in_host, "host/cache/a.cc", 'auto id = "sample_policy";\n', "sample_policy")
-        self.assertEqual(self.plant(rules.no_plugin_id_in_host, "host/plan/defaults.cc", 'auto id = "sample_policy";\n'), [])
+        for table in limits.DEFAULT_IDS:
+            self.assertEqual(self.plant(rules.no_plugin_id_in_host, table, 'auto id = "sample_policy";\n'), [])
 
     def test_printing_and_exiting(self):
         for call in ("std::cerr << 1;", 'printf("x");', "std::exit(1);", "abort();", 'fmt::print("x");'):
