@@ -33,6 +33,7 @@ class LineReader {
   std::optional<Line> next();
 
   const std::string& name() const { return name_; }
+  uint64_t offset() const { return offset_; }  // bytes of the file that next() has gone past
 
  private:
   std::optional<Line> next_raw();

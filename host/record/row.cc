@@ -27,10 +27,7 @@ void write_axes(JsonWriter& json, const ResultRow& row) {
   json.key("axes").begin_object();
   for (const auto& [name, value] : row.axes) {
     json.key(name);
-    if (const auto* text = std::get_if<std::string>(&value)) json.string(*text);
-    if (const auto* integer = std::get_if<int64_t>(&value)) json.integer(*integer);
-    if (const auto* number = std::get_if<double>(&value)) json.number(*number);
-    if (const auto* boolean = std::get_if<bool>(&value)) json.boolean(*boolean);
+    write_axis_value(json, value);
   }
   json.end_object();
 }
@@ -183,6 +180,13 @@ std::string_view to_string(Finish finish) {
 }
 std::string_view to_string(RowCode code) {
   return code_names[static_cast<size_t>(code)];
+}
+
+void write_axis_value(JsonWriter& json, const AxisValue& value) {
+  if (const auto* text = std::get_if<std::string>(&value)) json.string(*text);
+  if (const auto* integer = std::get_if<int64_t>(&value)) json.integer(*integer);
+  if (const auto* number = std::get_if<double>(&value)) json.number(*number);
+  if (const auto* boolean = std::get_if<bool>(&value)) json.boolean(*boolean);
 }
 
 RowCode row_code(Code code) {

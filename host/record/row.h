@@ -49,7 +49,11 @@ struct RowError {
   std::string plugin;  // the plugin at fault; empty = none
 };
 
+class JsonWriter;
+
 using AxisValue = std::variant<std::string, int64_t, double, bool>;
+
+void write_axis_value(JsonWriter& json, const AxisValue& value);
 
 struct RowSegment {
   int64_t index = 0;
