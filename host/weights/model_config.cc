@@ -33,7 +33,8 @@ class ConfigReader {
   ModelConfig read() {
     config_.architecture = file_.require_string("general.architecture");
     if (config_.architecture != "llama") {
-      unsupported(fmt::format("architecture \"{}\"; supported is llama", printable(config_.architecture)));
+      unsupported(fmt::format("key \"general.architecture\" is \"{}\"; supported is llama",
+                              printable(config_.architecture)));
     }
     refuse_what_is_not_run();
     config_.name = file_.find_string("general.name").value_or("");

@@ -9,9 +9,11 @@ tests/data/tiny_logits.json: {file: [prompt...]}, a prompt being
   top          per position [[id, logit] x 4], descending       (f32 files)
   logsumexp    per position, natural logarithm                  (f32 files)
   greedy       the next 24 tokens at temperature 0              (f32 files)
+tests/data/tiny_tensors.json: {file: [{name, shape, type, sha256 of the bytes}...]}.
 The quantised files are judged with their own weights, dequantised in numpy; activations stay f32.
 """
 
+import hashlib
 import json
 import math
 import pathlib
@@ -148,7 +150,7 @@ def is_rotated(name):
 
 
 def write_model(path, name, shape, weights, form):
-    """Writes the file and gives back the weights as its readers see them, in transformers' order."""
+    """Writes the file; gives back the weights as its readers see them, in transformers' order, and a list of its tensors."""
     _, quantise, _ = gguf.FORMATS[form]
     tensors, seen = [], {}
     for tensor, value in weights.items():
@@ -159,7 +161,9 @@ def write_model(path, name, shape, weights, form):
         back = dequantise(data).reshape(value.shape)
         seen[tensor] = from_gguf_order(back, shape["head_dim"]) if is_rotated(tensor) else back
     gguf.write(path, metadata(name, shape), tensors)
-    return seen
+    listing = [{"name": n, "shape": list(s), "type": f.upper(), "sha256": hashlib.sha256(data).hexdigest()}
+               for n, s, f, data in tensors]
+    return seen, listing
 
 
 def transformers_model(shape, weights):
@@ -221,17 +225,22 @@ def main():
     torch.use_deterministic_algorithms(True)
     random = np.random.default_rng(3)
     prompts = [[17 + b for b in b"hello"], [1, 17 + 65, 2, 300], random.integers(17, N_VOCAB, 300).tolist()]
-    goldens = {}
+    goldens, listings = {}, {}
     for name, shape, forms in (("tiny-llama", TINY, list(gguf.FORMATS)), ("tiny-group3", GROUP3, ["f32"])):
         weights = make_weights(shape)
         for form in forms:
             file = f"{name}-{form}.gguf"
-            model = transformers_model(shape, write_model(DATA / file, name, shape, weights, form))
+            seen, listing = write_model(DATA / file, name, shape, weights, form)
+            if form in ("q4_1", "f32"):
+                listings[file] = listing
+            model = transformers_model(shape, seen)
             used = prompts if form == "f32" else prompts[1:2]
             goldens[file] = [golden(model, ids, form == "f32") for ids in used]
             print(file, (DATA / file).stat().st_size, "bytes")
     lines = ",\n".join(f"{json.dumps(k)}: {json.dumps(v, separators=(',', ':'))}" for k, v in goldens.items())
     (DATA / "tiny_logits.json").write_text("{" + lines + "}\n")
+    lines = ",\n".join(f"{json.dumps(k)}: {json.dumps(v, separators=(',', ':'))}" for k, v in listings.items())
+    (DATA / "tiny_tensors.json").write_text("{" + lines + "}\n")
 
 
 if __name__ == "__main__":
