@@ -47,7 +47,7 @@ def wait_for_quiet(limit_s: float) -> bool:
     return False
 
 
-def run(command: list[str], quiet_limit_s: float = 60.0) -> Run:
+def run(command: list[str], quiet_limit_s: float) -> Run:
     """Runs the command without OPENBLAS_* and OMP_* in its environment; raises Failed with its last words."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("OPENBLAS_", "OMP_", "GOMP_"))}
     wait_for_quiet(quiet_limit_s)
