@@ -1,0 +1,10 @@
+#include "attend_decode_kernel.h"
+#include "attend_prefill_kernel.h"
+#include "attend_rows_kernel.h"
+
+namespace tenure::cpu {
+
+const AttendKernels kAttendAvx2 =
+    attend_kernels_with("avx2", prefill_kernel<ExactProducts>(), prefill_kernel<ExactProducts>());
+
+}  // namespace tenure::cpu
