@@ -47,6 +47,12 @@ class Ratio(unittest.TestCase):
         self.assertEqual(compare.ratio_of(pairs, SPEED, 2), 1.0)
         self.assertIsNone(compare.ratio_of(pairs, SPEED, 3))
 
+    def test_flatness_is_our_deep_decode_over_our_shallow_one(self):
+        deep = pair(0, 1, 1)
+        deep.ours["evicted"] = compare.Figures({"decode_tps": 150.0}, 0.0, 1.0)
+        self.assertEqual(compare.flatness({"decode": [pair(200, 1, 1)], "8k": [deep]}), 0.75)
+        self.assertIsNone(compare.flatness({"decode": [pair(200, 1, 1)]}))
+
 
 class WholeRun(unittest.TestCase):
     """Stand-ins answer as the real programs do; what is checked is the commands they get and the file that comes out."""

@@ -14,7 +14,7 @@ HOST_ROOMS: dict[str, set[str]] = {
     "cache": {"error", "tensor", "plugin"},
     "model": {"error", "tensor", "plugin", "weights", "cache"},
     "session": {"error", "tensor", "cache", "plugin", "sampler", "tokenizer", "record", "manifest", "model"},
-    "engine": {"error", "tensor", "session", "model", "plugin"},
+    "engine": {"error", "tensor", "session", "model", "plugin", "cache", "weights"},
     "eval": {"error", "tensor", "engine", "session", "record"},
     "graph": {"error", "tensor", "plan", "engine", "session", "record", "eval"},
     "train": {"error", "tensor", "plan", "engine", "session", "record", "eval", "model", "plugin", "weights"},
@@ -27,6 +27,7 @@ SEE_EVERYTHING = {"main", "cli"}
 FACES: dict[tuple[str, str], set[str]] = {
     ("tokenizer", "weights"): {"weights/tokenizer_metadata.h"},
     ("session", "manifest"): {"manifest/host_keys.h"},  # the values of [policy.X], which both rooms speak
+    ("engine", "weights"): {"weights/model_config.h"},  # admission counts layers, heads and their sizes
     ("session", "model"): {"model/batch.h"},  # a session adds its rows to the batch; it never runs the forward
 }
 
@@ -39,6 +40,7 @@ PLUGIN_API: dict[str, set[str]] = {
     "cache": {"tenure/backend.h", "tenure/policy.h"},
     "model": {"tenure/backend.h", "tenure/model.h"},
     "session": {"tenure/policy.h"},
+    "engine": {"tenure/host.h"},  # it lends its arena as tenure.exec
     "main": {"*"},
     "cli": {"*"},
 }

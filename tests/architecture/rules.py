@@ -28,8 +28,9 @@ class Tree:
         return {name: source for name, source in self.sources.items() if name.startswith(tops)}
 
     def plugin_ids(self) -> set[str]:
+        """Of every plugin that runs; the template is there to be copied."""
         ids = set()
-        for manifest in (self.root / "plugins").glob("*/*.toml"):
+        for manifest in (self.root / "plugins").glob("*_*/*.toml"):
             ids.update(re.findall(r'^id\s*=\s*"([^"]+)"', manifest.read_text(encoding="utf-8"), re.MULTILINE))
         return ids
 
