@@ -1,0 +1,119 @@
+#include "device.h"
+
+#include <algorithm>
+#include <atomic>
+#include <new>
+
+namespace tenure::cpu {
+namespace {
+
+// Gives out consecutive 64-byte aligned arrays; with no base it only counts.
+class Layout {
+ public:
+  explicit Layout(std::byte* base) : base_(base) {}
+  template <class T>
+  T* array(uint64_t n) {
+    std::byte* p = base_ ? base_ + bytes_ : nullptr;
+    bytes_ += (n * sizeof(T) + 63) / 64 * 64;
+    return reinterpret_cast<T*>(p);
+  }
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  std::byte* base_;
+  uint64_t bytes_ = 0;
+};
+
+ReadyRows ready_rows(Layout& layout, uint64_t n_rows, uint32_t n_in) {
+  return {.plain = layout.array<float>(n_rows * n_in),
+          .blocks = layout.array<ActivationBlock>(n_rows * (n_in / kBlock))};
+}
+
+uint64_t lay_out(Workspace& space, std::byte* base) {
+  Layout layout(base);
+  const WorkspaceSize& size = space.size;
+  // Wanted rows may outnumber a small batch's.
+  space.rows = ready_rows(layout, std::max(size.n_rows, kHeadRows), size.widest_input);
+  space.feed_forward = layout.array<float>(uint64_t{size.n_rows} * size.n_ff);
+  space.slices = layout.array<LogitSlice>(uint64_t{size.n_slices} * kHeadRows);
+  // A tile holds the up projection next to the gate's, or a slice of logits.
+  const uint64_t tile =
+      std::max({uint64_t{kFewRows} * size.n_ff, uint64_t{kTaskRows} * kPanelGroups * kGroupRows,
+                uint64_t{kHeadRows} * kSliceGroups * kGroupRows});
+  for (Worker& worker : space.workers) {
+    worker.rows = ready_rows(layout, kFewRows, size.widest_input);
+    worker.tile = layout.array<float>(tile);
+  }
+  return layout.bytes();
+}
+
+uint32_t divide_up(uint32_t a, uint32_t b) {
+  return (a + b - 1) / b;
+}
+
+}  // namespace
+
+void Device::reserve(const Weights& weights, uint32_t n_rows) {
+  Workspace next;
+  const WorkspaceSize& old = workspace.size;
+  next.size = {.n_rows = std::max(old.n_rows, n_rows),
+               .widest_input = std::max(old.widest_input, weights.widest_input()),
+               .n_ff = std::max(old.n_ff, weights.n_ff()),
+               .n_slices = std::max(old.n_slices, divide_up(weights.head().n_groups(), kSliceGroups))};
+  next.workers.resize(exec.n_workers());
+  next.memory = Block::map(lay_out(next, nullptr));
+  if (!next.memory.data()) throw std::bad_alloc();
+  lay_out(next, next.memory.data());
+  workspace = std::move(next);
+}
+
+// Tasks: few enough to be cheap (each >= 10 us where there is that much work), enough that a worker whose
+// core is taken away for a while does not hold up the others.
+Cut::Cut(uint32_t rows, uint32_t groups, uint32_t n_workers) : n_rows(rows), n_groups(groups) {
+  n_row_tasks = std::max(1u, divide_up(rows, kTaskRows));
+  rows_per_task = std::max(1u, divide_up(rows, n_row_tasks));
+  const uint32_t wanted = n_workers == 1 ? 1 : divide_up((rows > kFewRows ? 8 : 4) * n_workers, n_row_tasks);
+  // An even number of groups: the widest tiles take two or four.
+  groups_per_task = std::max(2u, divide_up(divide_up(groups, wanted), 2) * 2);
+  n_group_tasks = divide_up(groups, groups_per_task);
+}
+
+Cut Cut::over(uint32_t groups) const {
+  Cut other = *this;
+  other.n_groups = groups;
+  other.n_group_tasks = divide_up(groups, groups_per_task);
+  return other;
+}
+
+Cut::Part Cut::part(uint32_t task) const {
+  const uint32_t row = task / n_group_tasks * rows_per_task;
+  const uint32_t group = task % n_group_tasks * groups_per_task;
+  return {.row_begin = row,
+          .row_end = std::min(row + rows_per_task, n_rows),
+          .group_begin = group,
+          .group_end = std::min(group + groups_per_task, n_groups)};
+}
+
+LinearTask linear_task(const Product& product, const ReadyRows& rows, const Cut::Part& part) {
+  const PackedMatrix& weight = *product.weight;
+  const uint32_t first = part.group_begin * kGroupRows;
+  const void* x = rows.plain + uint64_t{part.row_begin} * weight.n_in;
+  if (is_quantised(weight.dtype)) x = rows.blocks + uint64_t{part.row_begin} * (weight.n_in / kBlock);
+  return {.weight = product.weight,
+          .group_begin = part.group_begin,
+          .group_end = part.group_end,
+          .x = x,
+          .n_rows = part.row_end - part.row_begin,
+          .accumulate = product.accumulate,
+          .out = product.out + uint64_t{part.row_begin} * weight.n_out + first,
+          .out_stride = weight.n_out,
+          .bias = product.bias ? product.bias + first : nullptr};
+}
+
+void note_bad_row(const tenure_forward& forward, uint32_t row, uint32_t layer) {
+  std::atomic_ref<int32_t> first(forward.first_bad_layer[row]);
+  if (first.load(std::memory_order_relaxed) < 0)
+    first.store(static_cast<int32_t>(layer), std::memory_order_relaxed);
+}
+
+}  // namespace tenure::cpu

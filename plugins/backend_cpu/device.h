@@ -1,0 +1,150 @@
+// The backend's state and what its ops share: readied rows, and a product cut into tasks.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "attend.h"
+#include "attend_exec.h"
+#include "attend_kernels.h"
+#include "kernels.h"
+#include "memory.h"
+#include "weights.h"
+
+namespace tenure::cpu {
+
+// Up to so many rows every worker readies them all for itself: cheaper than a parallel region of their own
+// (norm and quantisation of 576 floats take 0.2 us).
+constexpr uint32_t kFewRows = 4;
+// Rows of one product task: 256 quantised rows of 1536 inputs fill half of a 1 MiB L2.
+constexpr uint32_t kTaskRows = 256;
+// Rows of logits at once; a slice is the fixed piece that a row's reduction is made of.
+constexpr uint32_t kHeadRows = 64;
+constexpr uint32_t kSliceGroups = 64;
+
+// Rows as products take them: int8 blocks for quantised weights, f32 for plain ones.
+struct ReadyRows {
+  float* plain = nullptr;             // (n_rows, n_in)
+  ActivationBlock* blocks = nullptr;  // (n_rows, n_in / 32)
+};
+
+// Scratch of one worker; its own cache lines.
+struct alignas(64) Worker {
+  ReadyRows rows;          // kFewRows of the widest input
+  float* tile = nullptr;   // see Workspace
+  uint64_t ready_for = 0;  // the region whose rows it holds
+};
+
+struct WorkspaceSize {
+  uint32_t n_rows = 0;
+  uint32_t widest_input = 0;
+  uint32_t n_ff = 0;
+  uint32_t n_slices = 0;  // of a row of logits
+};
+
+// All scratch of a forward, allocated by reserve().
+struct Workspace {
+  Block memory;
+  WorkspaceSize size;
+  ReadyRows rows;                 // (n_rows) of the widest input
+  float* feed_forward = nullptr;  // (n_rows, n_ff)
+  LogitSlice* slices = nullptr;   // (n_slices, kHeadRows)
+  std::vector<Worker> workers;
+  uint64_t region = 0;
+};
+
+struct Device {
+  Exec exec;
+  const Kernels* kernels = nullptr;
+  const AttendKernels* attend_kernels = nullptr;
+  std::string name;
+  std::string code_path;
+  Workspace workspace;
+  AttendScratch attend_scratch;
+  std::unordered_map<void*, Block> allocations;
+
+  // Makes room for forwards of so many rows; throws std::bad_alloc. Never shrinks.
+  void reserve(const Weights&, uint32_t n_rows);
+};
+
+// One product of a region: out (n_rows, n_out) = rows * weight^T [+ bias] [+ out].
+struct Product {
+  const PackedMatrix* weight;
+  float* out;
+  const float* bias;  // (n_out) or NULL
+  bool accumulate;
+};
+
+// How n_rows x n_groups are cut into tasks. Results never depend on the cut.
+struct Cut {
+  uint32_t n_rows, n_groups;
+  uint32_t rows_per_task, groups_per_task;
+  uint32_t n_row_tasks, n_group_tasks;
+
+  Cut(uint32_t n_rows, uint32_t n_groups, uint32_t n_workers);
+  // The same task size over another matrix.
+  Cut over(uint32_t groups) const;
+  uint32_t n_tasks() const { return n_row_tasks * n_group_tasks; }
+  struct Part {
+    uint32_t row_begin, row_end, group_begin, group_end;
+  };
+  Part part(uint32_t task) const;
+};
+
+LinearTask linear_task(const Product&, const ReadyRows&, const Cut::Part&);
+
+// Readies rows, then runs tasks on them: ready(row, plain, blocks), body(task, worker, rows). With few rows
+// both share one parallel region.
+template <class Ready, class Body>
+void with_ready_rows(Device& device, uint32_t n_rows, uint32_t n_in, uint32_t n_tasks, const Ready& ready,
+                     const Body& body) {
+  const auto fill = [&](const ReadyRows& rows, uint32_t begin, uint32_t end) {
+    for (uint32_t r = begin; r < end; ++r) {
+      ready(r, rows.plain + uint64_t{r} * n_in, rows.blocks + uint64_t{r} * (n_in / kBlock));
+    }
+  };
+  Workspace& space = device.workspace;
+  if (n_rows > kFewRows) {
+    constexpr uint32_t kRowsPerTask = 8;
+    device.exec.for_each((n_rows + kRowsPerTask - 1) / kRowsPerTask, [&](uint32_t task, uint32_t) {
+      const uint32_t begin = task * kRowsPerTask;
+      fill(space.rows, begin, begin + kRowsPerTask < n_rows ? begin + kRowsPerTask : n_rows);
+    });
+    device.exec.for_each(n_tasks, [&](uint32_t task, uint32_t worker) { body(task, worker, space.rows); });
+    return;
+  }
+  const uint64_t region = ++space.region;
+  device.exec.for_each(n_tasks, [&](uint32_t task, uint32_t worker) {
+    Worker& own = space.workers[worker];
+    if (own.ready_for != region) {
+      fill(own.rows, 0, n_rows);
+      own.ready_for = region;
+    }
+    body(task, worker, own.rows);
+  });
+}
+
+// ---- ops, one file each; arguments as in <tenure/backend.h> ----
+void embed(Device&, const Weights&, const tenure_forward&, float* x);
+
+struct QkvCall {
+  uint32_t layer;
+  const float* x;
+  float* q;
+  float* k;
+  float* v;
+  float* hidden;  // or NULL
+};
+void qkv(Device&, const Weights&, const tenure_forward&, const QkvCall&);
+void attn_out(Device&, const Weights&, uint32_t layer, uint32_t n_rows, const float* in, float* x);
+void mlp(Device&, const Weights&, uint32_t layer, uint32_t n_rows, float* x);
+void head_logits(Device&, const Weights&, const tenure_forward&, const float* x, uint32_t n_wants,
+                 const tenure_want* wants);
+
+// Notes the first layer whose input row is not finite; several workers may find the same.
+void note_bad_row(const tenure_forward&, uint32_t row, uint32_t layer);
+
+}  // namespace tenure::cpu

@@ -1,0 +1,34 @@
+#include <cmath>
+#include <cstring>
+
+#include "device.h"
+
+namespace tenure::cpu {
+
+void qkv(Device& device, const Weights& weights, const tenure_forward& forward, const QkvCall& call) {
+  const LayerWeights& w = weights.layer(call.layer);
+  const uint32_t n_embd = weights.n_embd();
+  const Product products[] = {
+      {&w.q, call.q, w.q_bias, false}, {&w.k, call.k, w.k_bias, false}, {&w.v, call.v, w.v_bias, false}};
+  // One task size for all three: the small matrices do not become small tasks.
+  const Cut all(forward.n_rows, w.q.n_groups() + w.k.n_groups() + w.v.n_groups(), device.exec.n_workers());
+  const Cut cuts[] = {all.over(w.q.n_groups()), all.over(w.k.n_groups()), all.over(w.v.n_groups())};
+
+  const auto ready = [&](uint32_t row, float* plain, ActivationBlock* blocks) {
+    const float* x = call.x + uint64_t{row} * n_embd;
+    const float sum = device.kernels->rms_norm(x, w.attn_norm, n_embd, weights.norm_epsilon(), plain);
+    device.kernels->quantise(plain, n_embd, blocks);
+    if (!std::isfinite(sum)) note_bad_row(forward, row, call.layer);
+  };
+  const auto multiply = [&](uint32_t task, uint32_t, const ReadyRows& rows) {
+    if (call.hidden && task == 0)
+      std::memcpy(call.hidden, rows.plain, uint64_t{forward.n_rows} * n_embd * sizeof(float));
+    uint32_t i = 0;
+    for (; task >= cuts[i].n_tasks(); ++i) task -= cuts[i].n_tasks();
+    device.kernels->linear(linear_task(products[i], rows, cuts[i].part(task)));
+  };
+  with_ready_rows(device, forward.n_rows, n_embd, cuts[0].n_tasks() + cuts[1].n_tasks() + cuts[2].n_tasks(),
+                  ready, multiply);
+}
+
+}  // namespace tenure::cpu
