@@ -2,7 +2,7 @@
 add_library(tenure_options INTERFACE)
 target_compile_options(tenure_options INTERFACE -Wall -Wextra -Wpedantic -Werror -Wshadow -Wno-missing-field-initializers
                                          -fvisibility=hidden)
-target_compile_options(tenure_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fno-gnu-unique>)
+target_compile_options(tenure_options INTERFACE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fno-gnu-unique>)
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   target_compile_definitions(tenure_options INTERFACE _GLIBCXX_ASSERTIONS)
   target_compile_options(tenure_options INTERFACE -O2 -fstack-protector-strong)

@@ -35,8 +35,8 @@ system user assistant hello world in one or two words on that other thing"""
 N_VOCAB = 320
 N_CTX = 512
 
-TINY = dict(n_layers=3, n_embd=64, n_heads=4, n_kv_heads=2, head_dim=16, n_ff=96, rope_base=10000.0, tied=True, seed=7)
-GROUP3 = dict(n_layers=2, n_embd=96, n_heads=3, n_kv_heads=1, head_dim=32, n_ff=32, rope_base=100000.0, tied=False, seed=11)
+TINY = dict(n_layers=3, n_embd=64, n_heads=4, n_kv_heads=2, head_dim=16, n_ff=96, rope_base=10000.0, tied=True, seed=3)
+GROUP3 = dict(n_layers=2, n_embd=96, n_heads=3, n_kv_heads=1, head_dim=32, n_ff=32, rope_base=100000.0, tied=False, seed=4)
 
 
 def byte_alphabet():
@@ -122,17 +122,17 @@ def make_weights(shape):
     def norm():
         return (1 + 0.2 * random.standard_normal(d)).astype(np.float32)
 
-    weights = {"token_embd.weight": matrix(N_VOCAB, d, 3.0)}
+    weights = {"token_embd.weight": matrix(N_VOCAB, d, 2.0)}
     for layer in range(shape["n_layers"]):
         parts = {
-            "attn_norm": norm(), "attn_q": matrix(n_q, d, 1.5), "attn_k": matrix(n_kv, d, 1.5),
-            "attn_v": matrix(n_kv, d, 1.5), "attn_output": matrix(d, n_q, 2.0), "ffn_norm": norm(),
+            "attn_norm": norm(), "attn_q": matrix(n_q, d, 1.0), "attn_k": matrix(n_kv, d, 1.0),
+            "attn_v": matrix(n_kv, d, 1.0), "attn_output": matrix(d, n_q, 1.5), "ffn_norm": norm(),
             "ffn_gate": matrix(f, d, 1.5), "ffn_up": matrix(f, d, 1.5), "ffn_down": matrix(d, f, 2.0),
         }
         weights |= {f"blk.{layer}.{part}.weight": value for part, value in parts.items()}
     weights["output_norm.weight"] = norm()
     if not shape["tied"]:
-        weights["output.weight"] = matrix(N_VOCAB, d, 3.0)
+        weights["output.weight"] = matrix(N_VOCAB, d, 2.0)
     return weights
 
 
@@ -194,6 +194,40 @@ def logits_of(model, ids):
         return model(torch.tensor([ids]), use_cache=False).logits[0].float().numpy()
 
 
+def plain_logits(shape, weights, ids):
+    """The same forward in float64 straight from the GGUF's row order, pairs (2i, 2i + 1) turning: guards the goldens against a
+    slip in the order of rows, the rope base or the grouping of heads that file and transformers would share."""
+    hd, n_heads, n_kv = shape["head_dim"], shape["n_heads"], shape["n_kv_heads"]
+    w = {k: (to_gguf_order(v, hd) if is_rotated(k) else v).astype(np.float64) for k, v in weights.items()}
+    angle = np.arange(len(ids))[:, None] * shape["rope_base"] ** (-np.arange(0, hd, 2) / hd)
+    turn = np.exp(1j * angle)[:, None, :]
+
+    def norm(x, name):
+        return x / np.sqrt((x * x).mean(axis=1, keepdims=True) + 1e-5) * w[name]
+
+    def rotated(x, heads):
+        pairs = x.reshape(len(ids), heads, hd // 2, 2)
+        z = (pairs[..., 0] + 1j * pairs[..., 1]) * turn
+        return np.stack([z.real, z.imag], axis=-1).reshape(len(ids), heads, hd)
+
+    x = w["token_embd.weight"][ids]
+    for layer in range(shape["n_layers"]):
+        part = lambda name: w[f"blk.{layer}.{name}.weight"]
+        h = norm(x, f"blk.{layer}.attn_norm.weight")
+        q, k = rotated(h @ part("attn_q").T, n_heads), rotated(h @ part("attn_k").T, n_kv)
+        v = (h @ part("attn_v").T).reshape(len(ids), n_kv, hd)
+        k, v = (np.repeat(a, n_heads // n_kv, axis=1) for a in (k, v))
+        scores = np.einsum("qhd,khd->hqk", q, k) / math.sqrt(hd)
+        scores = np.where(np.tri(len(ids), dtype=bool), scores, -np.inf)
+        mass = np.exp(scores - scores.max(axis=2, keepdims=True))
+        mass /= mass.sum(axis=2, keepdims=True)
+        x = x + np.einsum("hqk,khd->qhd", mass, v).reshape(len(ids), -1) @ part("attn_output").T
+        h = norm(x, f"blk.{layer}.ffn_norm.weight")
+        gate = h @ part("ffn_gate").T
+        x = x + (gate / (1 + np.exp(-gate)) * (h @ part("ffn_up").T)) @ part("ffn_down").T
+    return norm(x, "output_norm.weight") @ w.get("output.weight", w["token_embd.weight"]).T
+
+
 def greedy(model, ids, n):
     ids, margin = list(ids), math.inf
     for _ in range(n):
@@ -216,8 +250,8 @@ def golden(model, ids, whole):
         entry["top"] = [[[int(t), rounded([row[t]])[0]] for t in best] for row, best in zip(logits, order)]
         entry["logsumexp"] = rounded(np.log(np.exp(logits.astype(np.float64)).sum(axis=1)))
         entry["greedy"], margin = greedy(model, ids, 24)
-        # Another summation order must not change the text, and text that stands still shows nothing.
-        assert margin > 5e-3 and len(set(entry["greedy"])) >= 8, (margin, entry["greedy"])
+        # Another summation order must not change the text; text that stands still or ends early shows nothing.
+        assert margin > 1e-2 and len(set(entry["greedy"])) >= 8 and not {0, 2} & set(entry["greedy"]), (margin, entry)
     return entry
 
 
@@ -235,6 +269,9 @@ def main():
                 listings[file] = listing
             model = transformers_model(shape, seen)
             used = prompts if form == "f32" else prompts[1:2]
+            for ids in used:
+                worst = float(np.abs(logits_of(model, ids) - plain_logits(shape, seen, ids)).max())
+                assert worst < 5e-5, (file, worst)
             goldens[file] = [golden(model, ids, form == "f32") for ids in used]
             print(file, (DATA / file).stat().st_size, "bytes")
     lines = ",\n".join(f"{json.dumps(k)}: {json.dumps(v, separators=(',', ':'))}" for k, v in goldens.items())

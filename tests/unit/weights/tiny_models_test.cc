@@ -20,7 +20,9 @@ nlohmann::json tensors_golden() {
 
 TEST_CASE("tiny models - every tensor has the type, shape and bytes it was written with") {
   const nlohmann::json golden = tensors_golden();
-  for (const auto& [name, tensors] : golden.items()) {
+  for (const auto& entry : golden.items()) {
+    const std::string& name = entry.key();
+    const nlohmann::json& tensors = entry.value();
     CAPTURE(name);
     const GgufFile file = GgufFile::open("tests/data/" + name);
     REQUIRE(file.tensors().size() == tensors.size());
