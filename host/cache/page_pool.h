@@ -47,7 +47,7 @@ class PagePool {
  private:
   uint32_t find_free(uint32_t from) const;
 
-  PageLayout layout_;
+  tenure_page_layout layout_;
   DeviceBuffer buffer_;
   tenure_kv_pool kv_;
   std::vector<uint16_t> references_;  // (runs) 0 = free

@@ -1,0 +1,32 @@
+#include "engine/kv_memory.h"
+
+namespace tenure {
+
+KvMemory::KvMemory(Backend& backend, const ModelConfig& config, uint64_t capacity_bytes)
+    : backend_(backend), config_(config), capacity_(capacity_bytes) {}
+
+KvConfig KvMemory::kv_config(Dtype k_type, Dtype v_type) {
+  KvConfig kv;
+  for (const LayerConfig& layer : config_.layers) {
+    std::unique_ptr<PagePool>& pool = pools_[{layer.head_dim, k_type, v_type}];
+    if (!pool) pool = std::make_unique<PagePool>(backend_, layer.head_dim, k_type, v_type, capacity_);
+    kv.pools.push_back(pool.get());
+    kv.n_kv_heads.push_back(layer.n_kv_heads);
+    kv.head_dims.push_back(layer.head_dim);
+  }
+  return kv;
+}
+
+uint64_t KvMemory::bytes_in_use() const {
+  uint64_t bytes = 0;
+  for (const auto& [key, pool] : pools_) bytes += pool->bytes_in_use();
+  return bytes;
+}
+
+uint64_t KvMemory::peak_bytes() const {
+  uint64_t bytes = 0;
+  for (const auto& [key, pool] : pools_) bytes += pool->peak_bytes();
+  return bytes;
+}
+
+}  // namespace tenure

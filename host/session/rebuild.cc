@@ -1,0 +1,118 @@
+// Session's rebuild: spans that prepare names become the first rows of the same forward.
+#include <algorithm>
+
+#include "session/session.h"
+#include "session/views.h"
+
+namespace tenure {
+
+uint32_t Session::holders(int32_t pos) const {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < cache_->n_tables(); ++i) n += cache_->table(i).holds(pos) ? 1 : 0;
+  return n;
+}
+
+bool Session::prepare(Batch& batch, std::span<const int32_t> rows, uint32_t phase) {
+  const Policy& plugin = *policy().policy;
+  if (!decides() || !plugin.needs().rebuild || !plugin.has_prepare()) return true;
+  const auto began = SessionTimes::Clock::now();
+  const tenure_call call{.head = {.struct_size = sizeof(tenure_call)}, .phase = phase, .step = n_steps_};
+  PolicyView view;
+  keepset_.open_rebuild(released_, setup_.max_rebuild_rows);
+  const Status status = plugin.prepare(call, *view.build(*this, TENURE_ALL_LAYERS, phase), rows,
+                                       static_cast<int32_t>(ids_.size()), *keepset_.abi());
+  keepset_.close();
+  result_.times.policy += SessionTimes::Clock::now() - began;
+  if (!status.ok() || !keepset_.violation().empty()) {
+    policy_failed(keepset_.violation().empty() ? status : Status{TENURE_BAD_PLAN, plugin.id() + ".prepare", keepset_.violation()});
+    return stage_ != Stage::done;
+  }
+  rebuilt_.assign(keepset_.rebuilds().begin(), keepset_.rebuilds().end());
+  if (Status dropped = drop_rebuilt(); !dropped.ok()) {
+    policy_failed(dropped);
+    return stage_ != Stage::done;
+  }
+  return add_rebuilt(batch);
+}
+
+// Rebuilt slots that rebuilt_ no longer names go.
+Status Session::drop_rebuilt() {
+  if (!decides() || !policy().policy->needs().rebuild) return {};
+  const auto named = [&](int32_t pos) {
+    return std::any_of(rebuilt_.begin(), rebuilt_.end(), [&](const PositionSpan& span) {
+      return pos >= span.first && pos < span.first + static_cast<int32_t>(span.n);
+    });
+  };
+  std::vector<KeptSlots> keep(cache_->n_tables());
+  for (uint32_t i = 0; i < cache_->n_tables(); ++i) {
+    const SlotTable& table = cache_->table(i);
+    for (uint32_t slot = 0; slot < table.size(); ++slot) {
+      const bool is_rebuilt = (table.flags()[slot] & TENURE_SLOT_REBUILT) != 0;
+      if (!is_rebuilt || named(table.pos()[slot])) keep[i].push_back(slot);
+    }
+  }
+  released_now_.clear();
+  const Status status = cache_->apply(0, keep, true, released_now_);
+  for (int32_t pos : released_now_) released_[static_cast<size_t>(pos)] = 1;
+  return status;
+}
+
+// Rows for the named positions that some head lacks, as segments of consecutive ones.
+bool Session::add_rebuilt(Batch& batch) {
+  uint64_t n_slots = 0;
+  for (const PositionSpan& span : rebuilt_) {
+    const int32_t end = span.first + static_cast<int32_t>(span.n);
+    for (int32_t first = span.first; first < end;) {
+      int32_t last = first;
+      while (last < end && holders(last) < cache_->n_tables()) ++last;
+      if (last == first) {
+        ++first;
+        continue;
+      }
+      const auto n = static_cast<uint32_t>(last - first);
+      for (int32_t pos = first; pos < last; ++pos) {
+        n_slots += cache_->n_tables() - holders(pos);
+        released_[static_cast<size_t>(pos)] = 0;
+      }
+      if (!cache_->append_rebuilt(first, n)) {
+        fail({.code = RowCode::internal, .message = "the page pool is used up: admission reserved too little"});
+        return false;
+      }
+      batch.add({.cache = cache_.get(),
+                 .appended = n_appended_++,
+                 .kind = TENURE_ROWS_REBUILD,
+                 .ids = std::span(ids_).subspan(static_cast<size_t>(first), n),
+                 .first_pos = first,
+                 .n_mass_rows = 0});
+      n_rows_ += n;
+      n_rebuild_rows_ += n;
+      first = last;
+    }
+  }
+  const uint64_t heads_per_table = cache_->n_heads() / cache_->n_tables();
+  result_.rebuilt += n_slots * heads_per_table;
+  current().rebuilt += n_slots * heads_per_table;
+  result_.rebuild_rows += n_rebuild_rows_;
+  uint64_t n_live = 0;
+  for (uint32_t i = 0; i < cache_->n_tables(); ++i) {
+    const auto flags = cache_->table(i).flags();
+    n_live += static_cast<uint64_t>(std::count_if(flags.begin(), flags.end(), [](uint8_t f) { return (f & TENURE_SLOT_REBUILT) != 0; }));
+  }
+  const PagePool& pool = cache_->pool(0);
+  result_.rebuild_bytes = std::max(result_.rebuild_bytes, n_live * heads_per_table * pool.run_bytes() / pool.run_slots());
+  return true;
+}
+
+Status Session::apply(uint32_t first, std::span<const KeptSlots> keep, bool compact) {
+  released_now_.clear();
+  const Status status = cache_->apply(first, keep, compact, released_now_);
+  const uint64_t n = released_now_.size() * (cache_->n_heads() / cache_->n_tables());
+  result_.released += n;
+  current().released += n;
+  if (policy().policy->needs().rebuild) {
+    for (int32_t pos : released_now_) released_[static_cast<size_t>(pos)] = 1;
+  }
+  return status;
+}
+
+}  // namespace tenure

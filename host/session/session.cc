@@ -1,0 +1,390 @@
+#include "session/session.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "session/views.h"
+
+namespace tenure {
+namespace {
+
+using Clock = SessionTimes::Clock;
+
+double milliseconds(Clock::duration d) { return std::chrono::duration<double, std::milli>(d).count(); }
+
+KvConfig kv_config(const SessionSetup& setup) {
+  const PolicySettings& policy = *setup.script->policy;
+  const PolicyNeeds& needs = policy.policy->needs();
+  const bool decides = setup.budget.bounded;
+  KvConfig config = setup.kv;
+  config.granularity = policy.granularity;
+  config.arrays = {.score = decides,
+                   .rank = setup.budget.rank_positions,
+                   .state_floats = needs.state_floats_per_slot};
+  config.mass = decides && (needs.evidence & TENURE_EVIDENCE_ATTENTION_MASS) != 0;
+  return config;
+}
+
+}  // namespace
+
+Session::Session(const SessionSetup& setup)
+    : setup_(setup),
+      cache_(std::make_unique<KvCache>(*setup.backend, *setup.weights, kv_config(setup), *setup.account)),
+      keepset_(*cache_),
+      state_(policy().policy->needs().state_bytes_per_sequence),
+      sampler_(script().sampling, static_cast<int32_t>(setup.n_vocab), script().key),
+      end_(static_cast<uint32_t>(script().segments.size())) {
+  if (sampler_.needs_logits()) logits_.resize(setup.n_vocab);
+  ids_.reserve(script().n_total() + setup.max_rebuild_rows);
+  if (setup.budget.bounded) {
+    result_.budget_slots = setup.budget.slots;
+    cache_->reserve(setup.budget.slots + setup.budget.protection.n_sink + policy().chunk + policy().slack +
+                    policy().period);
+  } else {
+    cache_->reserve(static_cast<uint32_t>(script().n_total()));
+  }
+  begin_policy(false);
+  advance();
+}
+
+Session::Session(const Session& parent, uint32_t segment)
+    : setup_(parent.setup_),
+      cache_(parent.cache_->fork()),
+      keepset_(*cache_),
+      state_(parent.state_),
+      token_state_(parent.token_state_),
+      sampler_(parent.sampler_),
+      logits_(parent.logits_.size()),
+      ids_(parent.ids_),
+      released_(parent.released_),
+      rebuilt_(parent.rebuilt_),
+      segment_(segment),
+      end_(segment + 1),
+      pending_(parent.pending_),
+      policy_dropped_(parent.policy_dropped_),
+      n_steps_(parent.n_steps_) {
+  ids_.reserve(script().n_total() + setup_.max_rebuild_rows);
+  begin_policy(true);
+  if (stage_ != Stage::done) begin_segment();
+}
+
+Session::~Session() = default;
+
+std::unique_ptr<Session> Session::fork(uint32_t index) const {
+  return std::unique_ptr<Session>(new Session(*this, index));
+}
+
+void Session::begin_policy(bool forked) {
+  const tenure_call call{.head = {.struct_size = sizeof(tenure_call)}, .phase = TENURE_PHASE_CHUNK};
+  const tenure_sequence_info info{
+      .head = {.struct_size = sizeof(tenure_sequence_info)},
+      .seed = script().key,
+      .budget = setup_.budget.bounded ? setup_.budget.slots : UINT64_MAX,
+      .chunk = policy().chunk,
+      .n_prompt = static_cast<uint32_t>(script().n_fed()),
+      .positions = setup_.budget.rank_positions ? uint32_t{TENURE_POSITIONS_RANK} : uint32_t{TENURE_POSITIONS_ORIGINAL},
+      .forked = forked ? 1u : 0u,
+      .state = state_.data()};
+  if (Status status = policy().policy->begin(call, info, sequence_); !status.ok()) policy_failed(status);
+}
+
+// ---- the script ----
+
+uint32_t Session::last_fork() const {
+  uint32_t last = segment_;
+  while (last < end_ && script().segments[last].fork) ++last;
+  return last;
+}
+
+void Session::resume() {
+  segment_ = last_fork();
+  advance();
+}
+
+// Whether any segment that may come next starts without text, so that this one's last token must be left to it.
+bool Session::next_has_no_text() const {
+  for (uint32_t next = segment_ + 1; next < end_; ++next) {
+    if (script().segments[next].ids.empty()) return true;
+    if (!script().segments[next].fork) return false;
+  }
+  return false;
+}
+
+void Session::advance() {
+  if (stage_ == Stage::done) return;
+  if (segment_ == end_) {
+    stage_ = Stage::done;
+    result_.end_bytes = setup_.account->bytes;
+  } else if (script().segments[segment_].fork) {
+    stage_ = Stage::forking;
+  } else {
+    begin_segment();
+  }
+}
+
+void Session::begin_segment() {
+  const SegmentScript& segment = script().segments[segment_];
+  result_.segments.push_back({.index = segment_});
+  segment_began_ = Clock::now();
+  feed_.clear();
+  if (pending_) feed_.push_back(*pending_);
+  pending_.reset();
+  feed_.insert(feed_.end(), segment.ids.begin(), segment.ids.end());
+  n_fed_ = 0;
+  n_text_ = static_cast<uint32_t>(feed_.size());
+  stage_ = Stage::feeding;
+  answer_.reset();
+  if (segment.generate > 0) answer_.emplace(*setup_.tokenizer, script(), segment.generate);
+  if (!segment.score.empty()) {
+    feed_.insert(feed_.end(), segment.score.begin(), segment.score.end());
+    pending_ = feed_.back();
+    feed_.pop_back();
+    current().logprob = 0.0;
+  } else if (segment.generate == 0 && n_text_ > 0 && next_has_no_text()) {
+    pending_ = feed_.back();
+    feed_.pop_back();
+    --n_text_;
+  }
+  if (feed_.empty() && (answer_ || !segment.score.empty())) {
+    fail({.code = RowCode::bad_request, .message = fmt::format("segment {} has nothing before what it asks for", segment_)});
+  } else if (feed_.empty()) {
+    end_segment();
+  }
+}
+
+void Session::end_segment() {
+  SegmentResult& result = current();
+  if (answer_) {
+    result.tokens.assign(answer_->tokens().begin(), answer_->tokens().end());
+    result.text = answer_->text();
+    result.finish = answer_->finished();
+    result.logprob = answer_->logprob();
+    result_.n_generated += result.tokens.size();
+    // An end-of-generation token is fed only where nothing else would follow the answer.
+    if (!answer_->ending_token() || next_has_no_text()) pending_ = answer_->last_sampled();
+  }
+  // The turn ends with the answer: what was rebuilt for it goes.
+  if (answer_ || !script().segments[segment_].score.empty()) rebuilt_.clear();
+  if (Status status = drop_rebuilt(); !status.ok()) return policy_failed(status);
+  result.kv_bytes = setup_.account->bytes;
+  ++segment_;
+  advance();
+}
+
+void Session::take(SessionResult&& sibling) {
+  for (SegmentResult& segment : sibling.segments) result_.segments.push_back(std::move(segment));
+  result_.n_fed += sibling.n_fed;
+  result_.n_generated += sibling.n_generated;
+  result_.released += sibling.released;
+  result_.rebuilt += sibling.rebuilt;
+  result_.rebuild_rows += sibling.rebuild_rows;
+  result_.policy_bytes = std::max(result_.policy_bytes, sibling.policy_bytes);
+  result_.rebuild_bytes = std::max(result_.rebuild_bytes, sibling.rebuild_bytes);
+  result_.times.prefill += sibling.times.prefill;
+  result_.times.decode += sibling.times.decode;
+  result_.times.policy += sibling.times.policy;
+  result_.times.rebuild += sibling.times.rebuild;
+  result_.times.n_prefilled += sibling.times.n_prefilled;
+  result_.times.n_decoded += sibling.times.n_decoded;
+  if (!result_.times.first_token) result_.times.first_token = sibling.times.first_token;
+  if (!sibling.error) return;
+  if (!sibling.policy_dropped) return fail(std::move(*sibling.error));
+  result_.policy_dropped = true;
+  result_.error = std::move(sibling.error);
+}
+
+// ---- rows in ----
+
+uint32_t Session::chunk_begin() const {
+  const uint32_t base = n_fed_ < n_text_ ? 0 : n_text_;
+  return decides() ? base + (n_fed_ - base) / policy().chunk * policy().chunk : 0;
+}
+
+uint32_t Session::chunk_end() const {
+  const uint32_t all = static_cast<uint32_t>(feed_.size());
+  if (!decides()) return all;
+  return std::min(chunk_begin() + policy().chunk, n_fed_ < n_text_ ? n_text_ : all);
+}
+
+uint32_t Session::add_rows(Batch& batch, uint32_t max_rows) {
+  n_rows_ = n_rebuild_rows_ = n_appended_ = n_score_wants_ = 0;
+  first_row_ = batch.n_rows();
+  sample_want_.reset();
+  decision_.reset();
+  if (stage_ == Stage::feeding) return add_feed(batch, max_rows);
+  return stage_ == Stage::decoding ? add_decode(batch) : 0;
+}
+
+bool Session::append_rows(Batch& batch, std::span<const int32_t> rows, uint32_t kind, uint32_t n_mass_rows) {
+  const auto first_pos = static_cast<int32_t>(ids_.size());
+  ids_.insert(ids_.end(), rows.begin(), rows.end());
+  const PolicyNeeds& needs = policy().policy->needs();
+  token_state_.resize(ids_.size() * needs.state_floats_per_token);
+  if (needs.rebuild) released_.resize(ids_.size(), 0);
+  if (!cache_->append(first_pos, static_cast<uint32_t>(rows.size()))) {
+    fail({.code = RowCode::internal, .message = "the page pool is used up: admission reserved too little"});
+    return false;
+  }
+  batch.add({.cache = cache_.get(),
+             .appended = n_appended_++,
+             .kind = kind,
+             .ids = rows,
+             .first_pos = first_pos,
+             .n_mass_rows = n_mass_rows});
+  n_rows_ += static_cast<uint32_t>(rows.size());
+  result_.n_fed += rows.size();
+  return true;
+}
+
+uint32_t Session::add_feed(Batch& batch, uint32_t max_rows) {
+  const uint32_t end = chunk_end();
+  uint32_t n = std::min(end - n_fed_, max_rows);
+  if (n_fed_ + n < end) n -= n % setup_.row_granularity;
+  if (n == 0) return 0;
+  cache_->begin_step();
+  const std::span<const int32_t> rows(feed_.data() + n_fed_, n);
+  if (n_fed_ == chunk_begin() && !prepare(batch, std::span(feed_).subspan(n_fed_, end - n_fed_), TENURE_PHASE_CHUNK)) {
+    return 0;
+  }
+  const uint32_t mass_rows = policy().policy->needs().mass_rows;
+  const uint32_t first_mass = end - std::min(end, mass_rows);
+  const uint32_t n_mass = n_fed_ + n - std::clamp(first_mass, n_fed_, n_fed_ + n);
+  const uint32_t first_row = batch.n_rows();
+  if (!append_rows(batch, rows, TENURE_ROWS_PREFILL, n_mass)) return 0;
+  const std::vector<int32_t>& score = script().segments[segment_].score;
+  for (uint32_t i = n_fed_; i < n_fed_ + n && !score.empty(); ++i) {
+    if (i + 1 < n_text_) continue;
+    const uint32_t want = batch.want(first_row + i - n_fed_, {.flags = TENURE_WANT_LOGITS_AT | TENURE_WANT_LOGSUMEXP | TENURE_WANT_ARGMAX,
+                                                              .ids = std::span(&score[i + 1 - n_text_], 1)});
+    if (n_score_wants_++ == 0) first_score_want_ = want;
+  }
+  if (answer_ && n_fed_ + n == n_text_) want_sample(batch, first_row + n - 1);
+  return n_rows_;
+}
+
+uint32_t Session::add_decode(Batch& batch) {
+  const int32_t token = answer_->last_sampled();
+  cache_->begin_step();
+  if (n_steps_ % policy().period == 0 && !prepare(batch, std::span(&token, 1), TENURE_PHASE_DECODE)) return 0;
+  const uint32_t row = batch.n_rows();
+  if (!append_rows(batch, std::span(&token, 1), TENURE_ROWS_DECODE, UINT32_MAX)) return 0;
+  want_sample(batch, row);
+  return n_rows_;
+}
+
+void Session::want_sample(Batch& batch, uint32_t row) {
+  const uint32_t full = sampler_.needs_logits() ? uint32_t{TENURE_WANT_FULL} : 0u;
+  sample_want_ = batch.want(row, {.flags = full | TENURE_WANT_ARGMAX | TENURE_WANT_LOGSUMEXP, .full = logits_});
+}
+
+// ---- results out ----
+
+void Session::accept(const Batch& batch) {
+  for (uint32_t row = first_row_; row < first_row_ + n_rows_; ++row) {
+    if (batch.first_bad_layer(row) < 0) continue;
+    return fail({.code = RowCode::numeric,
+                 .message = fmt::format("the input of layer {} is not finite at token {} (decode step {})",
+                                        batch.first_bad_layer(row), ids_.size() - 1, n_steps_)});
+  }
+  if (n_score_wants_ > 0) accept_scores(batch);
+  if (sample_want_) accept_sample(batch);
+  if (stage_ == Stage::done) return;
+  if (stage_ == Stage::feeding) {
+    const uint32_t end = chunk_end();
+    n_fed_ += n_rows_ - n_rebuild_rows_;
+    const bool last = n_fed_ == n_text_ || n_fed_ == feed_.size();
+    const bool on_chunk = (policy().when & TENURE_PHASE_CHUNK) != 0;
+    if (decides() && n_fed_ == end) {
+      decision_ = {.phase = last && !on_chunk ? uint32_t{TENURE_PHASE_PREFILL_END} : uint32_t{TENURE_PHASE_CHUNK},
+                   .last_chunk = last};
+    }
+  } else {
+    ++n_steps_;
+    if (decides() && !answer_->done()) decision_ = {.phase = TENURE_PHASE_DECODE};
+  }
+}
+
+void Session::accept_sample(const Batch& batch) {
+  const tenure_logits& logits = batch.logits(*sample_want_);
+  if (!answer_->accept(sampler_, logits, logits_, ids_)) {
+    return fail({.code = RowCode::numeric,
+                 .message = fmt::format("the logits are not finite at token {} (decode step {})", ids_.size() - 1, n_steps_)});
+  }
+  if (current().ttft_ms) return;
+  const Clock::time_point now = Clock::now();
+  current().ttft_ms = milliseconds(now - segment_began_);
+  if (!result_.times.first_token) result_.times.first_token = now;
+}
+
+void Session::accept_scores(const Batch& batch) {
+  const std::vector<int32_t>& score = script().segments[segment_].score;
+  for (uint32_t i = 0; i < n_score_wants_; ++i) {
+    const tenure_logits& logits = batch.logits(first_score_want_ + i);
+    if (logits.status != TENURE_OK) {
+      return fail({.code = RowCode::numeric, .message = fmt::format("the logits of scored token {} are not finite", i)});
+    }
+    SegmentResult& result = current();
+    *result.logprob += static_cast<double>(batch.logit_at(first_score_want_ + i, 0)) - logits.logsumexp;
+    result.n_correct += logits.argmax == score[result.n_scored] ? 1 : 0;
+    ++result.n_scored;
+  }
+}
+
+void Session::end_step() {
+  if (stage_ == Stage::done || stage_ == Stage::forking || n_rows_ == 0) return;
+  n_rows_ = 0;
+  note_cache();
+  if (stage_ == Stage::feeding && n_fed_ == feed_.size()) {
+    if (answer_ && !answer_->done()) {
+      stage_ = Stage::decoding;
+      return;
+    }
+    end_segment();
+  } else if (stage_ == Stage::decoding && answer_->done()) {
+    end_segment();
+  }
+}
+
+void Session::note_cache() {
+  result_.peak_bytes = setup_.account->peak_bytes;
+  if (decides()) {
+    uint64_t n_slots = 0;
+    for (uint32_t i = 0; i < cache_->n_tables(); ++i) n_slots += cache_->table(i).size();
+    const PolicyNeeds& needs = policy().policy->needs();
+    const uint64_t floats = 1 + needs.state_floats_per_slot + ((needs.evidence & TENURE_EVIDENCE_ATTENTION_MASS) != 0 ? 1 : 0);
+    result_.policy_bytes = std::max(result_.policy_bytes, state_.bytes() + sizeof(float) * (token_state_.size() + n_slots * floats));
+  }
+  if (++curve_skip_ < curve_stride_) return;
+  curve_skip_ = 0;
+  if (result_.curve.size() == max_kv_curve) {
+    for (size_t i = 0; i < max_kv_curve / 2; ++i) result_.curve[i] = result_.curve[2 * i + 1];
+    result_.curve.resize(max_kv_curve / 2);
+    curve_stride_ *= 2;
+  }
+  result_.curve.push_back({.fed_tokens = static_cast<int64_t>(ids_.size()),
+                           .bytes = static_cast<int64_t>(setup_.account->bytes)});
+}
+
+// ---- failures ----
+
+void Session::fail(RowError error) {
+  result_.error = std::move(error);
+  result_.policy_dropped = false;
+  stage_ = Stage::done;
+  decision_.reset();
+}
+
+void Session::policy_failed(const Status& status) {
+  const bool bad_plan = status.code == TENURE_BAD_PLAN || status.code == TENURE_NUMERIC || status.code == TENURE_INVALID_STATE;
+  RowError error{.code = bad_plan ? RowCode::bad_plan : RowCode::plugin_error,
+                 .message = to_text(status),
+                 .plugin = policy().policy->id()};
+  if (!policy().full_on_error) return fail(std::move(error));
+  result_.error = std::move(error);
+  result_.policy_dropped = true;
+  policy_dropped_ = true;
+  decision_.reset();
+}
+
+}  // namespace tenure

@@ -1,0 +1,29 @@
+// What a policy sees of one session: views over the cache's side arrays, nothing copied but summed mass.
+#pragma once
+
+#include <tenure/policy.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "cache/kv_cache.h"
+
+namespace tenure {
+
+class Session;
+
+class PolicyView {
+ public:
+  // Tables of `layer`, or all with TENURE_ALL_LAYERS. Valid until the cache or the session changes.
+  const tenure_view* build(Session& session, uint32_t layer, uint32_t phase);
+
+ private:
+  const float* mass_of(const KvCache& cache, uint32_t layer, uint32_t table);
+
+  std::vector<tenure_head_view> heads_;
+  std::vector<std::vector<float>> summed_mass_;  // of tables that several KV heads share
+  size_t n_summed_ = 0;
+  tenure_view view_{};
+};
+
+}  // namespace tenure
