@@ -103,7 +103,7 @@ void write_timing(JsonWriter& json, const std::optional<RowTiming>& timing) {
   json.end_object();
 }
 
-void write_kv(JsonWriter& json, const std::optional<RowKv>& kv) {
+void write_kv(JsonWriter& json, const std::optional<RowKv>& kv, const std::vector<KvPoint>& curve) {
   json.key("kv");
   if (!kv) return json.null();
   json.begin_object();
@@ -115,9 +115,9 @@ void write_kv(JsonWriter& json, const std::optional<RowKv>& kv) {
   json.key("policy_bytes").integer(kv->policy_bytes);
   json.key("rebuild_bytes").integer(kv->rebuild_bytes);
   json.key("bytes_per_token").optional_number(kv->bytes_per_token);
-  if (!kv->curve.empty()) {
+  if (!curve.empty()) {
     json.key("curve").begin_array();
-    for (const KvPoint& point : kv->curve) {
+    for (const KvPoint& point : curve) {
       json.begin_array();
       json.integer(point.fed_tokens);
       json.integer(point.bytes);
@@ -237,7 +237,7 @@ std::string to_json_line(const ResultRow& row) {
   json.key("metadata").raw(row.metadata.empty() ? "null" : row.metadata);
   write_usage(json, row.usage);
   write_timing(json, row.timing);
-  write_kv(json, row.kv);
+  write_kv(json, row.kv, row.kv_curve);
   write_events(json, row.events);
   write_score(json, row.score);
   write_named(json, "fidelity", row.fidelity);

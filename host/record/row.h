@@ -92,9 +92,6 @@ struct RowKv {                          // bytes as the allocators handed them o
   int64_t policy_bytes = 0;
   int64_t rebuild_bytes = 0;
   std::optional<double> bytes_per_token;  // end_bytes a fed token
-  // Cache size over the tokens fed, ascending, at most max_kv_curve points; written as [[fed_tokens, bytes],
-  // …] and left out when empty. An addition to schema 1 for the report's cache-size chart.
-  std::vector<KvPoint> curve;
 };
 constexpr size_t max_kv_curve = 64;
 
@@ -143,6 +140,10 @@ struct ResultRow {
   std::optional<RowUsage> usage;
   std::optional<RowTiming> timing;
   std::optional<RowKv> kv;
+  // Cache bytes over the tokens fed, ascending, at most max_kv_curve points; written as kv.curve,
+  // [[fed_tokens, bytes], …], and left out when empty or without kv. An addition to schema 1 for the report's
+  // chart.
+  std::vector<KvPoint> kv_curve;
   std::optional<RowEvents> events;
   std::optional<RowScore> score;
   NamedValues fidelity;

@@ -130,14 +130,18 @@ RowKv read_kv(const JsonValue& value) {
   fields.read("policy_bytes", kv.policy_bytes);
   fields.read("rebuild_bytes", kv.rebuild_bytes);
   fields.read("bytes_per_token", kv.bytes_per_token);
-  const JsonValue* curve = fields.value("curve");
-  if (!curve || !curve->array()) return kv;
-  for (const JsonValue& point : *curve->array()) {
-    if (!point.array() || point.array()->size() != 2) continue;
-    kv.curve.push_back(
-        {point.array()->at(0).integer().value_or(0), point.array()->at(1).integer().value_or(0)});
-  }
   return kv;
+}
+
+std::vector<KvPoint> read_curve(const JsonValue& kv) {
+  std::vector<KvPoint> curve;
+  const JsonValue* points = Fields(kv).value("curve");
+  if (!points || !points->array()) return curve;
+  for (const JsonValue& point : *points->array()) {
+    if (!point.array() || point.array()->size() != 2) continue;
+    curve.push_back({point.array()->at(0).integer().value_or(0), point.array()->at(1).integer().value_or(0)});
+  }
+  return curve;
 }
 
 RowEvents read_events(const JsonValue& value) {
@@ -231,7 +235,10 @@ std::optional<ResultRow> parse_row(std::string_view line) {
   if (const JsonValue* metadata = fields.value("metadata")) append_json(row.metadata, *metadata);
   if (const JsonValue* usage = fields.value("usage")) row.usage = read_usage(*usage);
   if (const JsonValue* timing = fields.value("timing")) row.timing = read_timing(*timing);
-  if (const JsonValue* kv = fields.value("kv")) row.kv = read_kv(*kv);
+  if (const JsonValue* kv = fields.value("kv")) {
+    row.kv = read_kv(*kv);
+    row.kv_curve = read_curve(*kv);
+  }
   if (const JsonValue* events = fields.value("events")) row.events = read_events(*events);
   if (const JsonValue* score = fields.value("score")) row.score = read_score(*score);
   fields.read("fidelity", row.fidelity);
