@@ -139,9 +139,10 @@ void DeviceWeights::add(const WeightSource& source) {
                              .n_in = source.n_in,
                              .data = source.bytes.data(),
                              .bytes = source.bytes.size()};
-  throw_unless_ok(call_plugin(handle_->id, "weights_add", [&](tenure_error* error) {
-    return handle_->api.weights_add(weights_, &weight, error);
-  }));
+  throw_unless_ok(
+      call_plugin(handle_->id, "weights_add",
+                  [&](tenure_error* error) { return handle_->api.weights_add(weights_, &weight, error); }),
+      Code::backend_unsupported);
 }
 
 uint64_t DeviceWeights::finish() {
@@ -184,7 +185,8 @@ tenure_page_layout Backend::page_layout(uint32_t head_dim, Dtype k_type, Dtype v
   tenure_page_layout layout{};
   layout.head.struct_size = sizeof layout;
   throw_unless_ok(call(*handle_, "page_layout", handle_->api.page_layout, head_dim,
-                       static_cast<uint32_t>(k_type), static_cast<uint32_t>(v_type), &layout));
+                       static_cast<uint32_t>(k_type), static_cast<uint32_t>(v_type), &layout),
+                  Code::backend_unsupported);
   const bool is_sound = is_power_of_two(layout.page_slots) && is_power_of_two(layout.alignment) &&
                         layout.page_bytes != 0 && layout.page_bytes % layout.alignment == 0;
   if (is_sound) return layout;

@@ -18,13 +18,13 @@ std::string one_line(const char* text, size_t capacity) {
   return line;
 }
 
-Code code_of(tenure_status status) {
+Code code_of(tenure_status status, Code unsupported) {
   switch (status) {
     case TENURE_INVALID_CONFIG:
       return Code::plugin_refused;
     case TENURE_UNSUPPORTED:
     case TENURE_UNIMPLEMENTED:
-      return Code::backend_unsupported;
+      return unsupported;
     case TENURE_TOO_NEW:
       return Code::plugin_abi;
     default:
@@ -48,8 +48,8 @@ Status thrown_call(std::string_view plugin, std::string_view function, const cha
           .text = fmt::format("an exception left the plugin: {}", one_line(what, 400))};
 }
 
-void throw_unless_ok(const Status& status) {
-  if (!status.ok()) throw Error(code_of(status.code), to_text(status));
+void throw_unless_ok(const Status& status, Code unsupported) {
+  if (!status.ok()) throw Error(code_of(status.code, unsupported), to_text(status));
 }
 
 }  // namespace tenure

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "error/codes.h"
 #include "plugin/status.h"
 
 namespace tenure {
@@ -32,7 +33,8 @@ Status call_plugin(std::string_view plugin, std::string_view function, Call&& ca
   }
 }
 
-// For set-up calls: throws Error with the code that fits the status.
-void throw_unless_ok(const Status&);
+// For set-up calls: throws Error with the code that fits the status; `unsupported` for what the plugin cannot
+// do.
+void throw_unless_ok(const Status&, Code unsupported = Code::plugin_refused);
 
 }  // namespace tenure

@@ -103,12 +103,13 @@ void decide(std::vector<Candidate>& candidates) {
     auto [place, is_new] = winners.try_emplace(candidate.file->manifest.id, &candidate);
     Candidate& winner = *place->second;
     if (is_new) {
-      candidate.taken = true;
+      candidate.verdict = Verdict::taken;
     } else if (winner.folder != candidate.folder) {
+      candidate.verdict = Verdict::shadowed;
       candidate.reason = fmt::format("shadowed by {}", winner.library.string());
     } else {
+      candidate.verdict = winner.verdict = Verdict::duplicate;
       candidate.reason = fmt::format("same id as {} in the same folder", winner.library.string());
-      winner.taken = false;
       winner.reason = fmt::format("same id as {} in the same folder", candidate.library.string());
     }
   }
@@ -118,7 +119,8 @@ void decide(std::vector<Candidate>& candidates) {
   std::vector<std::string> ids;
   std::string text = fmt::format("no {} \"{}\"", name_of(kind), id);
   for (const Candidate& candidate : search.candidates) {
-    if (candidate.taken && candidate.file->manifest.kind == kind) ids.push_back(candidate.file->manifest.id);
+    if (candidate.verdict == Verdict::taken && candidate.file->manifest.kind == kind)
+      ids.push_back(candidate.file->manifest.id);
     const bool bears_the_name = candidate.library.stem().string().ends_with(fmt::format("_{}", id));
     if (!candidate.file && bears_the_name)
       text += fmt::format("; {} was skipped: {}", candidate.library.string(), candidate.reason);
@@ -190,7 +192,7 @@ PluginSearch search_plugins(std::vector<SearchFolder> folders) {
 const PluginFile& PluginSearch::find(std::string_view id, PluginKind kind) const {
   for (const Candidate& candidate : candidates) {
     if (!candidate.file || candidate.file->manifest.id != id) continue;
-    if (!candidate.taken) throw_duplicate(*this, candidate);
+    if (candidate.verdict == Verdict::duplicate) throw_duplicate(*this, candidate);
     check_kind(*candidate.file, kind);
     return *candidate.file;
   }

@@ -29,13 +29,20 @@ struct SearchFolder {
 // entries are dropped: the current directory is never searched). Each folder once.
 std::vector<SearchFolder> search_folders(const std::vector<std::filesystem::path>& plugin_dirs = {});
 
+enum class Verdict {
+  taken,      // its id means this plugin
+  skipped,    // it cannot be used
+  shadowed,   // an earlier folder has its id
+  duplicate,  // its own folder has its id twice
+};
+
 // A library or a manifest that lay in a searched folder.
 struct Candidate {
   std::filesystem::path library;
   size_t folder = 0;               // index into PluginSearch::folders
   std::optional<PluginFile> file;  // absent: skipped
-  bool taken = false;              // its id resolves to it
-  std::string reason;              // one line: why skipped or not taken; empty when taken
+  Verdict verdict = Verdict::skipped;
+  std::string reason;  // one line; empty when taken
 };
 
 struct PluginSearch {

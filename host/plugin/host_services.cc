@@ -17,6 +17,8 @@ struct BlockHeader {
 
 constexpr uint64_t most_alignment = 4096;
 
+constexpr uint64_t golden = 0x9e3779b97f4a7c15u;  // 2^64 / golden ratio: splitmix64's step
+
 uint64_t mix(uint64_t x) {
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
@@ -36,10 +38,8 @@ Executor serial_executor() {
           .hot_end = [](void*) {}};
 }
 
-// The golden ratio's steps keep neighbouring seeds and counters far apart before mix() sees them.
 uint64_t random_bits(uint64_t seed, uint64_t counter) {
-  const uint64_t key = mix(seed + 0x9e3779b97f4a7c15u);
-  return mix(key ^ mix(counter + 0x9e3779b97f4a7c15u));
+  return mix(mix(seed + golden) + (counter + 1) * golden);
 }
 
 float random_uniform(uint64_t seed, uint64_t counter) {

@@ -35,7 +35,8 @@ struct HostLoan {
   uint64_t memory_allowance = UINT64_MAX;  // bytes from tenure.mem/1 at one time
 };
 
-// tenure.rng/1: splitmix64's output function on seed and counter, mixed one after the other.
+// tenure.rng/1: number `counter` of the splitmix64 stream (Steele, Lea, Flood, OOPSLA 2014) that starts at
+// the first output of the one seeded with `seed`.
 uint64_t random_bits(uint64_t seed, uint64_t counter);
 // The upper 24 bits of random_bits as a multiple of 2^-24.
 float random_uniform(uint64_t seed, uint64_t counter);

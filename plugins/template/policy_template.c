@@ -1,0 +1,90 @@
+/* Keeps the slots that lately got the most attention: a running sum of attention mass that fades by `decay`
+ * from one decision to the next. A complete policy in one file: change accumulate() and the manifest beside
+ * it.
+ */
+#include <string.h>
+#include <tenure/entry.h>
+#include <tenure/policy.h>
+
+#define TEXT(literal) \
+  { literal, sizeof literal - 1 }
+
+struct tenure_policy {
+  const tenure_host* host;
+  const tenure_mem_service* mem;
+  float decay;
+  const float* scores[]; /* (n_kv_heads of the widest layer): one float a slot each */
+};
+
+/* config->values follow the manifest's [[param]] list: 0 is decay. They are checked already. */
+static tenure_status create(const tenure_host* host, const tenure_model_info* model,
+                            const tenure_config* config, tenure_policy** out, tenure_error* error) {
+  (void)error;
+  uint32_t n_heads = 0;
+  for (uint32_t l = 0; l < model->n_layers; ++l) {
+    const char* entry = (const char*)model->layers + (uint64_t)l * model->layer_stride;
+    const uint32_t n = ((const tenure_layer_info*)entry)->n_kv_heads;
+    if (n > n_heads) n_heads = n;
+  }
+  const tenure_mem_service* mem = host->query(host, (tenure_str)TEXT("tenure.mem/1"), 1);
+  tenure_policy* self =
+      mem->alloc(host, sizeof *self + n_heads * sizeof self->scores[0], _Alignof(tenure_policy));
+  if (self == NULL) return TENURE_OOM_HOST;
+  self->host = host;
+  self->mem = mem;
+  self->decay = (float)config->values[0].f;
+  *out = self;
+  return TENURE_OK;
+}
+
+static void destroy(tenure_policy* self) {
+  self->mem->free(self->host, self);
+}
+
+/* After every chunk and step, once a layer for all sequences in the batch. A head's mass and state are arrays
+ * of one float a slot; the host does protections, budget and top-k with the scores it gets here. */
+static tenure_status accumulate(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
+                                const tenure_evidence* const* evidence, tenure_status* statuses,
+                                tenure_error* error) {
+  (void)call;
+  for (uint32_t s = 0; s < n; ++s) {
+    const tenure_view* view = evidence[s]->view;
+    for (uint32_t h = 0; h < view->n_heads; ++h) {
+      const char* entry = (const char*)view->heads + (uint64_t)h * view->head_stride;
+      const tenure_head_view* head = (const tenure_head_view*)entry;
+      for (uint32_t i = 0; i < head->n_slots; ++i)
+        head->state[i] = self->decay * head->state[i] + head->mass[i];
+      self->scores[h] = head->state;
+    }
+    statuses[s] = evidence[s]->keepset->score(evidence[s]->keepset, layer, self->scores, NULL, error);
+  }
+  return TENURE_OK;
+}
+
+static const tenure_policy_api api = {.head = {.struct_size = sizeof api, .rev = 1},
+                                      .create = create,
+                                      .destroy = destroy,
+                                      .observe = accumulate};
+
+static const void* query(const tenure_plugin* self, tenure_str interface_id, uint32_t min_rev) {
+  static const tenure_str ours = TEXT(TENURE_POLICY_INTERFACE);
+  (void)self;
+  if (interface_id.len != ours.len || memcmp(interface_id.ptr, ours.ptr, ours.len) != 0) return NULL;
+  return min_rev <= api.head.rev ? &api : NULL;
+}
+
+static const tenure_plugin plugin = {
+    .head = {.struct_size = sizeof plugin}, .id = TEXT("template"), .kind = TEXT("policy"), .query = query};
+static const tenure_plugin* const plugins[] = {&plugin};
+static const tenure_library library = {.head = {.struct_size = sizeof library},
+                                       .abi_major = TENURE_ABI_MAJOR,
+                                       .abi_minor_built = TENURE_ABI_MINOR,
+                                       .abi_minor_min = 1,
+                                       .n_plugins = 1,
+                                       .id = TEXT("template"),
+                                       .version = TEXT("0.1.0"),
+                                       .plugins = plugins};
+
+TENURE_EXPORT const tenure_library* tenure_library_v1(void) {
+  return &library;
+}
