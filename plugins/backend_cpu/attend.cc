@@ -13,7 +13,7 @@
 namespace tenure::cpu {
 namespace {
 
-constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kPageBytes = 4096;
 constexpr float kLog2E = 1.44269504089f;
 
 class Attention {
@@ -275,7 +275,7 @@ std::byte* AttendScratch::reserve(size_t bytes) {
   if (base_) munmap(base_, bytes_);
   base_ = nullptr;
   bytes_ = 0;
-  const size_t rounded = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  const size_t rounded = (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
   void* p =
       mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED) return nullptr;

@@ -47,6 +47,7 @@ class AttendScratch {
   // At least so many bytes, 64-byte aligned, contents undefined after growing; nullptr when the system has no
   // more.
   std::byte* reserve(size_t bytes);
+  size_t bytes() const { return bytes_; }
 
  private:
   std::byte* base_ = nullptr;
