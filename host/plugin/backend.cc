@@ -155,7 +155,7 @@ uint64_t DeviceWeights::finish() {
 
 Backend::Backend(const Library& library, std::vector<ParamValue> params)
     : handle_(new BackendHandle{.id = library.id(), .api = full_table(library)}) {
-  const ConfigValues config(std::move(params));
+  const ConfigValues config(library.manifest().params, std::move(params));
   tenure_backend* self = nullptr;
   throw_unless_ok(call_plugin(handle_->id, "create", [&](tenure_error* error) {
     return handle_->api.create(library.services().host(), config.config(), &self, error);

@@ -1,7 +1,12 @@
 #include "plugin/config_values.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <type_traits>
 #include <utility>
+
+#include "error/error.h"
 
 namespace tenure {
 namespace {
@@ -19,10 +24,20 @@ tenure_value scalar(const std::string& x) {
   return {.type = TENURE_VALUE_STRING, .s = {x.data(), x.size()}};
 }
 
+void check_complete(const std::vector<ParamSpec>& schema, const std::vector<ParamValue>& params) {
+  const auto fits = [](const ParamSpec& spec, const ParamValue& value) {
+    return spec.name == value.name && spec.type == value.type;
+  };
+  if (std::equal(schema.begin(), schema.end(), params.begin(), params.end(), fits)) return;
+  throw Error(Code::internal, fmt::format("a plugin with {} parameters was given {} values, or others",
+                                          schema.size(), params.size()));
+}
+
 }  // namespace
 
-ConfigValues::ConfigValues(std::vector<ParamValue> params)
+ConfigValues::ConfigValues(const std::vector<ParamSpec>& schema, std::vector<ParamValue> params)
     : params_(std::move(params)), lists_(params_.size()), config_{} {
+  check_complete(schema, params_);
   values_.reserve(params_.size());
   for (size_t p = 0; p < params_.size(); ++p) {
     tenure_value value = std::visit(

@@ -12,8 +12,9 @@ namespace tenure {
 // Owns everything its config() points to; a move keeps the addresses.
 class ConfigValues {
  public:
-  // `params`: what validate() gave for the plugin's own schema, so in manifest order and complete.
-  explicit ConfigValues(std::vector<ParamValue> params);
+  // `params`: what validate() gave for `schema`, so in its order and complete. Plugins index the values by
+  // place, so anything else is an error of ours: throws Error (internal).
+  ConfigValues(const std::vector<ParamSpec>& schema, std::vector<ParamValue> params);
   ConfigValues(const ConfigValues&) = delete;
   ConfigValues& operator=(const ConfigValues&) = delete;
   ConfigValues(ConfigValues&&) = default;

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "error/error.h"
-#include "plugin_template_files.h"  // made from plugins/template by CMakeLists.txt
+#include "plugin/template_files.h"
 
 namespace tenure {
 namespace fs = std::filesystem;
@@ -65,7 +65,7 @@ std::vector<fs::path> create_project(PluginKind kind, std::string_view name, con
     throw Error(Code::cannot_create, fmt::format("{} is not empty", folder.string()));
 
   std::vector<fs::path> files;
-  for (const TemplateFile& file : template_files) {
+  for (const TemplateFile& file : template_files()) {
     std::string content = replaced(file.content, placeholder, name);
     if (!sdk_include.empty()) {
       content = replaced(content, "set(TENURE_SDK \"\"",

@@ -152,7 +152,7 @@ Policy::Policy(const Library& library, const tenure_model_info& model, std::vect
     : handle_(std::make_unique<PolicyHandle>()) {
   handle_->manifest = library.manifest();
   take_table(library, *handle_);
-  const ConfigValues config(std::move(params));
+  const ConfigValues config(library.manifest().params, std::move(params));
   handle_->needs = ask_needs(*handle_, model, *config.config());
   throw_unless_ok(call_plugin(id(), "create", [&](tenure_error* error) {
     return handle_->api.create(library.services().host(), &model, config.config(), &handle_->self, error);

@@ -30,6 +30,18 @@ TEST_CASE("library - a sound plugin is loaded, hashed and named") {
   CHECK(library.query("tenure.backend/1", 1) == nullptr);
 }
 
+TEST_CASE("library - every plugin of this build is healthy and loads") {
+  const fs::path folder = built("plugins", "policy_full").parent_path();
+  const PluginSearch search = search_plugins({{folder, "test"}});
+  CHECK(search.candidates.size() >= 4);
+  for (const Candidate& candidate : search.candidates) {
+    CAPTURE(candidate.library.string());
+    CAPTURE(candidate.reason);
+    REQUIRE(candidate.verdict == Verdict::taken);
+    CHECK_NOTHROW(Library(*candidate.file, HostLoan{}));
+  }
+}
+
 TEST_CASE("library - another ABI major is refused") {
   const Diagnostic refused = refusal(test_plugin("abi_wrong_major"));
   CHECK(refused.code == Code::plugin_abi);

@@ -147,7 +147,10 @@ TEST_CASE("config values - every type arrives as the ABI names it, also after a 
       {"z", ParamType::size, int64_t{4096}},
       {"d", ParamType::duration, int64_t{20}},
       {"l", ParamType::list, std::vector<ParamScalar>{std::string("x"), std::string("y")}}};
-  ConfigValues made(std::move(params));
+  std::vector<ParamSpec> schema;
+  for (const ParamValue& param : params) schema.push_back({.name = param.name, .type = param.type});
+  CHECK(error_of([&] { ConfigValues(schema, {}); }).code == Code::internal);
+  ConfigValues made(schema, std::move(params));
   const ConfigValues values = std::move(made);
   const tenure_config& config = *values.config();
   REQUIRE(config.n == 7);
