@@ -2,8 +2,6 @@
 // of the field are on record for (the number is the CVE or the report).
 #include <doctest/doctest.h>
 
-#include <algorithm>
-#include <functional>
 #include <limits>
 #include <string>
 #include <vector>
