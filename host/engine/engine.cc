@@ -111,7 +111,7 @@ void Engine::admit() {
       return active->trunk->stage() == Session::Stage::feeding;
     });
     // More prefills at once than a batch carries would only hold memory.
-    const uint32_t chunk = std::max(1u, waiting_.front().job->script.policy->chunk);
+    const uint32_t chunk = std::max(1u, waiting_.front().job->script->policy->chunk);
     if (static_cast<uint64_t>(n_feeding) * chunk > config_.batch_rows) break;
     if (!admit_one(waiting_.front())) break;
     waiting_.pop_front();
@@ -123,7 +123,7 @@ void Engine::admit() {
 // False when it must wait for memory.
 bool Engine::admit_one(Waiting& waiting) {
   auto active = std::make_unique<Active>();
-  const SessionScript& script = waiting.job->script;
+  const SessionScript& script = *waiting.job->script;
   const KvConfig kv = memory_.kv_config(script.policy->k_type, script.policy->v_type);
   const SessionBudget budget = session_budget(*script.policy, script.n_fed(), script.n_total(), slot_bytes(kv),
                                               model_.config().n_ctx, config_.max_rebuild_rows);
@@ -150,7 +150,7 @@ bool Engine::admit_one(Waiting& waiting) {
   active->reserved = needed;
   active->submitted = waiting.submitted;
   active->job = std::move(waiting.job);
-  SessionSetup setup{.script = &active->job->script,
+  SessionSetup setup{.script = active->job->script.get(),
                      .tokenizer = &tokenizer_,
                      .backend = &backend_,
                      .weights = &model_.weights(),
@@ -163,7 +163,7 @@ bool Engine::admit_one(Waiting& waiting) {
   active->trunk = std::make_unique<Session>(setup);
   active->trunk->result().times.submitted = active->submitted;
   active->trunk->result().times.admitted = Clock::now();
-  active->trunk->result().full_bytes = full_bytes(active->job->script, kv);
+  active->trunk->result().full_bytes = full_bytes(*active->job->script, kv);
   active_.push_back(std::move(active));
   return true;
 }
@@ -308,7 +308,7 @@ void Engine::decide() {
 void Engine::enforce_time_limits() {
   const auto now = Clock::now();
   for (const auto& active : active_) {
-    const auto limit = active->job->script.time_limit;
+    const auto limit = active->job->script->time_limit;
     if (limit.count() == 0 || now - active->trunk->result().times.admitted < limit) continue;
     active->siblings.clear();
     active->trunk->fail({.code = RowCode::time_limit,

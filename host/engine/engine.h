@@ -29,7 +29,7 @@ struct EngineConfig {
 
 // A request on its way through the engine.
 struct Job {
-  SessionScript script;
+  std::shared_ptr<const SessionScript> script;
   // Engine's thread, once, unless the engine was told to abandon; must be quick.
   std::function<void(SessionResult&&)> on_done;
 };

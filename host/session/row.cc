@@ -52,7 +52,6 @@ RowKv kv_of(const SessionResult& result) {
   kv.policy_bytes = static_cast<int64_t>(result.policy_bytes);
   kv.rebuild_bytes = static_cast<int64_t>(result.rebuild_bytes);
   if (result.n_fed > 0) kv.bytes_per_token = static_cast<double>(result.end_bytes) / static_cast<double>(result.n_fed);
-  kv.curve = result.curve;
   return kv;
 }
 
@@ -132,6 +131,7 @@ ResultRow make_row(const Request& request, const SessionScript& script, SessionR
                        .generated_tokens = static_cast<int64_t>(result.n_generated)};
   row.timing = timing_of(result.times, result.n_generated);
   row.kv = kv_of(result);
+  row.kv_curve = result.curve;
   row.events = RowEvents{.released = static_cast<int64_t>(result.released),
                          .rebuilt = static_cast<int64_t>(result.rebuilt),
                          .admitted = 0,

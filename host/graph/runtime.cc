@@ -1,0 +1,165 @@
+#include "graph/runtime.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "engine/threads.h"
+#include "error/error.h"
+#include "weights/gguf.h"
+
+namespace tenure {
+namespace {
+
+uint32_t phase_bits(const std::vector<Phase>& when) {
+  uint32_t bits = 0;
+  for (Phase phase : when) {
+    if (phase == Phase::chunk) bits |= TENURE_PHASE_CHUNK;
+    if (phase == Phase::prefill_end) bits |= TENURE_PHASE_PREFILL_END;
+    if (phase == Phase::decode) bits |= TENURE_PHASE_DECODE;
+  }
+  return bits;
+}
+
+uint32_t granularity_of(Granularity granularity) {
+  switch (granularity) {
+    case Granularity::token:
+      return TENURE_GRANULARITY_TOKEN;
+    case Granularity::layer:
+      return TENURE_GRANULARITY_LAYER;
+    case Granularity::kv_head:
+      break;
+  }
+  return TENURE_GRANULARITY_KV_HEAD;
+}
+
+PolicySettings settings_of(const PolicyPlan& plan, const Policy& policy) {
+  return {.name = plan.name,
+          .policy = &policy,
+          .granularity = granularity_of(plan.needs.granularity),
+          .chunk = plan.chunk,
+          .budget = plan.budget,
+          .scope = plan.budget_scope,
+          .floor = plan.budget_floor,
+          .budget_of = plan.budget_of,
+          .k_type = plan.k_type,
+          .v_type = plan.v_type,
+          .positions = plan.positions,
+          .when = phase_bits(plan.when),
+          .period = plan.period,
+          .slack = plan.slack,
+          .n_sink = plan.n_sink,
+          .n_recent = plan.n_recent,
+          .n_stabilizers = plan.n_stabilizers,
+          .n_local = plan.n_local,
+          .full_on_error = plan.on_plugin_error == OnPluginError::full};
+}
+
+template <typename Params>
+std::string text_of(const Params& params) {
+  std::string text;
+  for (const ParamValue& param : params) text += fmt::format(" {}={}", param.name, to_text(param));
+  return text;
+}
+
+}  // namespace
+
+Language::Language(const TokenizerMetadata& metadata) : tokenizer(metadata) {
+  if (!metadata.chat_template.empty()) {
+    const auto piece = [&](const std::optional<uint32_t>& id) { return id ? metadata.tokens[*id] : std::string(); };
+    chat = std::make_unique<ChatTurns>(ChatTemplate(metadata.chat_template, piece(metadata.bos_id), piece(metadata.eos_id)));
+  }
+}
+
+Runtime::Runtime(PluginSearch search, LogSink log) : search_(std::move(search)), log_(std::move(log)) {}
+
+// Members go in reverse order: the engine first, then policies, model, backend, libraries, and the arena last.
+Runtime::~Runtime() = default;
+
+Library& Runtime::library(const std::string& plugin, PluginKind kind) {
+  PluginFile file = resolve_plugin(search_, plugin, kind);
+  std::unique_ptr<Library>& loaded = libraries_[file.library.string()];
+  if (!loaded) loaded = std::make_unique<Library>(std::move(file), HostLoan{.executor = arena_->executor(), .log = log_});
+  return *loaded;
+}
+
+void Runtime::load(const CellPlan& cell) {
+  stop_engine();
+  load_backend(cell.backend);
+  load_model(cell.model);
+  for (const StagePlan& stage : cell.stages) {
+    if (const auto* generate = std::get_if<GeneratePlan>(&stage.work)) load_policy(generate->policy);
+    if (const auto* score = std::get_if<ScorePlan>(&stage.work)) load_policy(score->policy);
+  }
+  engine_ = std::make_unique<Engine>(*model_, *backend_, language_->tokenizer,
+                                     EngineConfig{.batch_rows = cell.engine.batch_rows,
+                                                  .in_flight = cell.engine.in_flight,
+                                                  .memory = cell.engine.memory,
+                                                  .max_rebuild_rows = cell.engine.max_rebuild_rows});
+}
+
+void Runtime::stop_engine() { engine_.reset(); }
+
+void Runtime::load_backend(const BackendPlan& plan) {
+  const uint32_t threads = plan.threads > 0 ? plan.threads : usable_threads();
+  const std::string key = fmt::format("{} {}{}", plan.plugin, threads, text_of(plan.params));
+  if (backend_ && key == backend_key_) return;
+  policies_.clear();
+  model_.reset();
+  model_path_.clear();
+  backend_.reset();
+  // The arena's size is what plugins were told when they were loaded, so it is made once.
+  if (!arena_) arena_ = std::make_unique<HotArena>(threads);
+  if (arena_->n_threads() != threads) {
+    throw Error(Code::unsupported_combination, "[backend] threads cannot differ between the cells of a matrix");
+  }
+  backend_ = std::make_unique<Backend>(library(plan.plugin, PluginKind::backend), plan.params);
+  backend_key_ = key;
+}
+
+void Runtime::load_model(const ModelPlan& plan) {
+  if (model_ && plan.path == model_path_) return;
+  policies_.clear();
+  model_.reset();
+  const GgufFile file = GgufFile::open(plan.path);
+  info_ = std::make_unique<ModelInfo>(read_model_config(file));
+  language_ = std::make_unique<Language>(read_tokenizer_metadata(file));
+  model_ = std::make_unique<Model>(file, *info_, *backend_);
+  model_path_ = plan.path;
+}
+
+std::string Runtime::key_of(const PolicyPlan& plan) {
+  std::string when;
+  for (Phase phase : plan.when) when += fmt::format("{},", name_of(phase));
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}{}", plan.name, plan.plugin, plan.chunk,
+                     to_text(plan.budget), name_of(plan.budget_scope), plan.budget_floor, name_of(plan.budget_of),
+                     name_of(plan.k_type), name_of(plan.v_type), name_of(plan.positions), when, plan.period, plan.slack,
+                     to_text(plan.n_sink), to_text(plan.n_recent), to_text(plan.n_stabilizers), to_text(plan.n_local),
+                     name_of(plan.on_plugin_error), plan.plugin_version, text_of(plan.params));
+}
+
+void Runtime::load_policy(const PolicyPlan& plan) {
+  LoadedPolicy& loaded = policies_[key_of(plan)];
+  if (loaded.policy) return;
+  auto policy = std::make_unique<Policy>(library(plan.plugin, PluginKind::policy), info_->abi(), plan.params);
+  constexpr uint32_t supplied = TENURE_EVIDENCE_ATTENTION_MASS | TENURE_EVIDENCE_TOKEN_IDS;
+  const uint32_t can = (backend_->properties().evidence & supplied) | TENURE_EVIDENCE_TOKEN_IDS;
+  if (const uint32_t missing = policy->needs().evidence & ~can; missing != 0) {
+    throw Error(Code::backend_unsupported,
+                fmt::format("policy \"{}\" needs evidence (bits {:#x}) that this host and backend \"{}\" do not supply", plan.name,
+                            missing, backend_->id()));
+  }
+  loaded.settings = settings_of(plan, *policy);
+  loaded.policy = std::move(policy);
+}
+
+const PolicySettings& Runtime::policy(const PolicyPlan& plan) const { return policies_.at(key_of(plan)).settings; }
+
+std::vector<std::pair<std::string, std::string>> Runtime::plugin_hashes() const {
+  std::vector<std::pair<std::string, std::string>> hashes;
+  for (const auto& [path, loaded] : libraries_) hashes.emplace_back(loaded->id(), loaded->sha256());
+  std::sort(hashes.begin(), hashes.end());
+  return hashes;
+}
+
+}  // namespace tenure

@@ -1,0 +1,80 @@
+// What a cell runs on: plugins, the model, the engine. Reloads only what differs from the cell before. Main thread.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/hot_arena.h"
+#include "model/model.h"
+#include "plan/plan.h"
+#include "plugin/backend.h"
+#include "plugin/find.h"
+#include "plugin/library.h"
+#include "plugin/policy.h"
+#include "session/settings.h"
+#include "tokenizer/chat_turns.h"
+#include "tokenizer/tokenizer.h"
+
+namespace tenure {
+
+// A model file's text side: what turns requests into ids.
+struct Language {
+  explicit Language(const TokenizerMetadata& metadata);
+
+  Tokenizer tokenizer;
+  std::unique_ptr<ChatTurns> chat;  // null when the file has no template
+};
+
+class Runtime {
+ public:
+  // threads: 0 = what the process may use.
+  Runtime(PluginSearch search, LogSink log);
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+  ~Runtime();
+
+  // Makes the cell's backend, model, policies and engine the current ones. Throws Error.
+  void load(const CellPlan& cell);
+  // Ends the engine; the next load starts a new one.
+  void stop_engine();
+
+  Engine& engine() { return *engine_; }
+  const Model& model() const { return *model_; }
+  const ModelInfo& model_info() const { return *info_; }
+  const Backend& backend() const { return *backend_; }
+  const Language& language() const { return *language_; }
+  // Settings of a stage's policy in the current cell; valid until the next load.
+  const PolicySettings& policy(const PolicyPlan& plan) const;
+
+  // id → sha256 of every plugin loaded so far, for the run's manifest.
+  std::vector<std::pair<std::string, std::string>> plugin_hashes() const;
+
+ private:
+  Library& library(const std::string& plugin, PluginKind kind);
+  void load_backend(const BackendPlan& plan);
+  void load_model(const ModelPlan& plan);
+  void load_policy(const PolicyPlan& plan);
+  static std::string key_of(const PolicyPlan& plan);
+
+  PluginSearch search_;
+  LogSink log_;
+  std::unique_ptr<HotArena> arena_;
+  std::map<std::string, std::unique_ptr<Library>> libraries_;  // by file; never unloaded
+  std::string backend_key_;
+  std::unique_ptr<Backend> backend_;
+  std::string model_path_;
+  std::unique_ptr<ModelInfo> info_;
+  std::unique_ptr<Language> language_;
+  std::unique_ptr<Model> model_;
+  struct LoadedPolicy {
+    std::unique_ptr<Policy> policy;
+    PolicySettings settings;
+  };
+  std::map<std::string, LoadedPolicy> policies_;  // by key_of
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace tenure
