@@ -77,10 +77,10 @@ std::string param_text(const ParamSpec& param) {
 
 void add_verdict(PluginHealth& health, const Candidate& candidate) {
   const std::string library = candidate.library.string();
-  if (candidate.verdict != Verdict::taken) {
+  if (candidate.verdict != CandidateVerdict::taken) {
     health.text += fmt::format("skipped  {}: {}\n", library, candidate.reason);
     // A plugin that another one shadows is how people override; the rest is not as its owner meant it.
-    if (candidate.verdict != Verdict::shadowed) health.is_healthy = false;
+    if (candidate.verdict != CandidateVerdict::shadowed) health.is_healthy = false;
     return;
   }
   const PluginManifest& manifest = candidate.file->manifest;
@@ -101,7 +101,7 @@ void add_verdict(PluginHealth& health, const Candidate& candidate) {
 std::string list_text(const PluginSearch& search) {
   std::string text;
   for (const Candidate& candidate : search.candidates) {
-    if (candidate.verdict != Verdict::taken) continue;
+    if (candidate.verdict != CandidateVerdict::taken) continue;
     const PluginManifest& manifest = candidate.file->manifest;
     text += fmt::format("{:<16} {:<8} {:<8} {}\n", manifest.id, name_of(manifest.kind), manifest.version,
                         manifest.summary);

@@ -103,12 +103,12 @@ void decide(std::vector<Candidate>& candidates) {
     auto [place, is_new] = winners.try_emplace(candidate.file->manifest.id, &candidate);
     Candidate& winner = *place->second;
     if (is_new) {
-      candidate.verdict = Verdict::taken;
+      candidate.verdict = CandidateVerdict::taken;
     } else if (winner.folder != candidate.folder) {
-      candidate.verdict = Verdict::shadowed;
+      candidate.verdict = CandidateVerdict::shadowed;
       candidate.reason = fmt::format("shadowed by {}", winner.library.string());
     } else {
-      candidate.verdict = winner.verdict = Verdict::duplicate;
+      candidate.verdict = winner.verdict = CandidateVerdict::duplicate;
       candidate.reason = fmt::format("same id as {} in the same folder", winner.library.string());
       winner.reason = fmt::format("same id as {} in the same folder", candidate.library.string());
     }
@@ -119,7 +119,7 @@ void decide(std::vector<Candidate>& candidates) {
   std::vector<std::string> ids;
   std::string text = fmt::format("no {} \"{}\"", name_of(kind), id);
   for (const Candidate& candidate : search.candidates) {
-    if (candidate.verdict == Verdict::taken && candidate.file->manifest.kind == kind)
+    if (candidate.verdict == CandidateVerdict::taken && candidate.file->manifest.kind == kind)
       ids.push_back(candidate.file->manifest.id);
     const bool bears_the_name = candidate.library.stem().string().ends_with(fmt::format("_{}", id));
     if (!candidate.file && bears_the_name)
@@ -192,7 +192,7 @@ PluginSearch search_plugins(std::vector<SearchFolder> folders) {
 const PluginFile& PluginSearch::find(std::string_view id, PluginKind kind) const {
   for (const Candidate& candidate : candidates) {
     if (!candidate.file || candidate.file->manifest.id != id) continue;
-    if (candidate.verdict == Verdict::duplicate) throw_duplicate(*this, candidate);
+    if (candidate.verdict == CandidateVerdict::duplicate) throw_duplicate(*this, candidate);
     check_kind(*candidate.file, kind);
     return *candidate.file;
   }

@@ -29,7 +29,7 @@ struct SearchFolder {
 // entries are dropped: the current directory is never searched). Each folder once.
 std::vector<SearchFolder> search_folders(const std::vector<std::filesystem::path>& plugin_dirs = {});
 
-enum class Verdict {
+enum class CandidateVerdict {
   taken,      // its id means this plugin
   skipped,    // it cannot be used
   shadowed,   // an earlier folder has its id
@@ -41,7 +41,7 @@ struct Candidate {
   std::filesystem::path library;
   size_t folder = 0;               // index into PluginSearch::folders
   std::optional<PluginFile> file;  // absent: skipped
-  Verdict verdict = Verdict::skipped;
+  CandidateVerdict verdict = CandidateVerdict::skipped;
   std::string reason;  // one line; empty when taken
 };
 

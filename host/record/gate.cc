@@ -77,24 +77,24 @@ std::string describe(const GateSpec& spec) {
 
 }  // namespace
 
-std::string_view to_string(Aggregate aggregate) {
+std::string_view to_string(GateAggregate aggregate) {
   return aggregate_names[static_cast<size_t>(aggregate)];
 }
 std::string_view to_string(GateResult::Status status) {
   return status_names[static_cast<size_t>(status)];
 }
 
-double aggregate_of(const Distribution& values, Aggregate aggregate) {
+double aggregate_of(const Distribution& values, GateAggregate aggregate) {
   switch (aggregate) {
-    case Aggregate::mean:
+    case GateAggregate::mean:
       return values.mean();
-    case Aggregate::p50:
+    case GateAggregate::p50:
       return values.quantile(0.5);
-    case Aggregate::p90:
+    case GateAggregate::p90:
       return values.quantile(0.9);
-    case Aggregate::p99:
+    case GateAggregate::p99:
       return values.quantile(0.99);
-    case Aggregate::max:
+    case GateAggregate::max:
       return values.max();
   }
   return values.mean();
@@ -150,7 +150,7 @@ GateResult GateJudge::judge_one(size_t gate, const std::string& cell) const {
     return result;
   };
   if (own.n() == 0) return cannot("no row has this metric");
-  if (spec.confidence && spec.agg != Aggregate::mean) return cannot("confidence is for agg = mean");
+  if (spec.confidence && spec.agg != GateAggregate::mean) return cannot("confidence is for agg = mean");
   double value = aggregate_of(own, spec.agg);
   Limits bounds = spec.confidence ? bounds_of(own, spec.metric, *spec.confidence) : Limits{value, value};
   if (!spec.versus.empty()) {

@@ -15,9 +15,9 @@ namespace tenure {
 
 using Axes = std::vector<std::pair<std::string, AxisValue>>;
 
-enum class Aggregate : uint8_t { mean, p50, p90, p99, max };
-std::string_view to_string(Aggregate);
-double aggregate_of(const Distribution&, Aggregate);
+enum class GateAggregate : uint8_t { mean, p50, p90, p99, max };
+std::string_view to_string(GateAggregate);
+double aggregate_of(const Distribution&, GateAggregate);
 
 struct GateSpec {
   enum class Per : uint8_t { cell, all };  // judge each cell, or all of them in one pool
@@ -30,7 +30,7 @@ struct GateSpec {
 
   std::string stage;
   std::string metric;  // a row path
-  Aggregate agg = Aggregate::mean;
+  GateAggregate agg = GateAggregate::mean;
   std::optional<double> min, max;  // bytes and milliseconds as plain numbers; with `versus` ratios
   Where where;
   Per per = Per::cell;

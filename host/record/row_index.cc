@@ -89,10 +89,10 @@ RowIndex RowIndex::read(const std::string& results_path) {
   return index;
 }
 
-void for_each_current_row(const std::string& results_path,
-                          const std::function<void(const ResultRow&, std::string_view)>& visit) {
+RowIndex::Scan for_each_current_row(const std::string& results_path,
+                                    const std::function<void(const ResultRow&, std::string_view)>& visit) {
   const RowIndex index = RowIndex::read(results_path);
-  if (index.size() == 0) return;
+  if (index.size() == 0) return index.scan();
   LineReader lines(results_path, row_cap);
   while (const auto line = lines.next()) {
     const std::optional<ResultRow> row = line->terminated ? parse_row(line->text) : std::nullopt;
@@ -100,6 +100,7 @@ void for_each_current_row(const std::string& results_path,
     const RowMark* mark = index.find(row->id, row->cell, row->stage, row->sample);
     if (mark && mark->offset == line->offset) visit(*row, line->text);
   }
+  return index.scan();
 }
 
 }  // namespace tenure

@@ -59,8 +59,10 @@ class RowIndex {
   Scan scan_;
 };
 
-// Visits the last attempt of every row, in file order, with the line it came from. Two passes over the file.
-void for_each_current_row(const std::string& results_path,
-                          const std::function<void(const ResultRow& row, std::string_view line)>& visit);
+// Visits the last attempt of every row, in file order, with the line it came from. Two passes over the file;
+// returns what the first one found.
+RowIndex::Scan for_each_current_row(
+    const std::string& results_path,
+    const std::function<void(const ResultRow& row, std::string_view line)>& visit);
 
 }  // namespace tenure

@@ -59,7 +59,7 @@ TEST_CASE("find - an earlier folder shadows a later one") {
   const PluginSearch search = search_in({early.path(), late.path()});
   CHECK(search.find("template", PluginKind::policy).library == winner);
   REQUIRE(search.candidates.size() == 2);
-  CHECK(search.candidates[1].verdict == Verdict::shadowed);
+  CHECK(search.candidates[1].verdict == CandidateVerdict::shadowed);
   CHECK(contains(search.candidates[1].reason, winner.string()));
   CHECK(doctor(search).is_healthy);
 }

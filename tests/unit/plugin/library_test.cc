@@ -37,7 +37,7 @@ TEST_CASE("library - every plugin of this build is healthy and loads") {
   for (const Candidate& candidate : search.candidates) {
     CAPTURE(candidate.library.string());
     CAPTURE(candidate.reason);
-    REQUIRE(candidate.verdict == Verdict::taken);
+    REQUIRE(candidate.verdict == CandidateVerdict::taken);
     CHECK_NOTHROW(Library(*candidate.file, HostLoan{}));
   }
 }

@@ -8,6 +8,14 @@
 #include "unit/plugin/plugin_fixture.h"
 
 namespace tenure::test {
+namespace {
+
+void run(const std::string& command, const fs::path& log) {
+  REQUIRE_MESSAGE(std::system(("(" + command + ") >>" + log.string() + " 2>&1").c_str()) == 0,
+                  read_file(log));
+}
+
+}  // namespace
 
 TEST_CASE("new project - builds outside the tree from headers alone, loads and scores") {
   const TemporaryFolder folder;
@@ -18,10 +26,8 @@ TEST_CASE("new project - builds outside the tree from headers alone, loads and s
   fs::copy(fs::canonical(sdk_include_folder() / "tenure"), headers / "tenure");
   CHECK(create_project(PluginKind::policy, "mine", project, headers).size() == 4);
 
-  const std::string log = (folder.path() / "log").string();
-  const std::string command = "(cmake -S " + project.string() + " -B " + build.string() +
-                              " && cmake --build " + build.string() + ") >" + log + " 2>&1";
-  REQUIRE_MESSAGE(std::system(command.c_str()) == 0, read_file(log));
+  const fs::path log = folder.path() / "log";
+  run("cmake -S " + project.string() + " -B " + build.string() + " && cmake --build " + build.string(), log);
   CHECK_FALSE(contains(read_file(log), "warning"));
 
   const FakeModel model;
@@ -36,6 +42,21 @@ TEST_CASE("new project - builds outside the tree from headers alone, loads and s
   tenure_status statuses[] = {TENURE_INTERNAL};
   CHECK(policy.observe(call_in(TENURE_PHASE_CHUNK), 1, pointers, statuses).ok());
   CHECK(keepset.scores == std::vector<std::vector<float>>{{3.0f, 5.0f}});
+}
+
+TEST_CASE(
+    "new project - finds the installed SDK by its CMake package, and the installed copy is the same "
+    "project") {
+  const TemporaryFolder folder;
+  const std::string prefix = (folder.path() / "prefix").string(), build = (folder.path() / "build").string();
+  const fs::path project = folder.path() / "mine", log = folder.path() / "log";
+  for (const fs::path& file : create_project(PluginKind::policy, "template", project, "")) {
+    CHECK(read_file(file) == read_file("plugins/template" / file.filename()));
+  }
+  run("cmake --install \"$TENURE_BUILD_DIR\" --component sdk --prefix " + prefix, log);
+  run("cmake -S " + prefix + "/share/tenure/template -B " + build + " -DCMAKE_PREFIX_PATH=" + prefix, log);
+  run("cmake --build " + build, log);
+  CHECK_NOTHROW(Library(plugin_at(build + "/libtenure_policy_template.so"), HostLoan{}));
 }
 
 TEST_CASE("new project - no trace of the name it was copied from") {
