@@ -56,13 +56,18 @@ std::string defaults_text(const HostKeys& keys) {
 }
 
 std::string needs_text(const PluginNeeds& needs) {
-  return fmt::format(
-      "needs\n  {:<22}{}\n  {:<22}{}\n  {:<22}{}\n  {:<22}{}\n  {:<22}{}\n  {:<22}{} bytes a sequence, {} "
-      "floats a "
-      "slot, {} floats a token\n",
-      "evidence", names(needs.evidence), "granularity", name_of(needs.granularity), "decides",
-      names(needs.phases), "positions", names(needs.positions), "rebuild", needs.rebuild ? "yes" : "no",
-      "state", needs.state_bytes_per_sequence, needs.state_floats_per_slot, needs.state_floats_per_token);
+  const std::pair<const char*, std::string> lines[] = {
+      {"evidence", names(needs.evidence)},
+      {"granularity", std::string(name_of(needs.granularity))},
+      {"decides", names(needs.phases)},
+      {"positions", names(needs.positions)},
+      {"rebuild", needs.rebuild ? "yes" : "no"},
+      {"state a sequence", fmt::format("{} bytes", needs.state_bytes_per_sequence)},
+      {"state a slot", fmt::format("{} x f32", needs.state_floats_per_slot)},
+      {"state a token", fmt::format("{} x f32", needs.state_floats_per_token)}};
+  std::string text = "needs\n";
+  for (const auto& [name, value] : lines) text += fmt::format("  {:<22}{}\n", name, value);
+  return text;
 }
 
 std::string param_text(const ParamSpec& param) {
