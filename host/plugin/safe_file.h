@@ -10,7 +10,7 @@ namespace tenure {
 class SafeFile {
  public:
   // Throws plugin_not_found, or plugin_unsafe_file: not a regular file, owned by somebody else, writable by
-  // group or others, or in a folder that is (sticky folders such as /tmp are fine).
+  // group or others, or in a folder that is (sticky folders are fine).
   explicit SafeFile(const std::filesystem::path& path);
   SafeFile(const SafeFile&) = delete;
   SafeFile& operator=(const SafeFile&) = delete;
