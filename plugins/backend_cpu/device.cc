@@ -1,7 +1,10 @@
 #include "device.h"
 
+#include <cpuid.h>
+
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <new>
 
 namespace tenure::cpu {
@@ -65,6 +68,19 @@ void Device::reserve(const Weights& weights, uint32_t n_rows) {
   if (!next.memory.data()) throw std::bad_alloc();
   lay_out(next, next.memory.data());
   workspace = std::move(next);
+}
+
+std::string cpu_name() {
+  unsigned words[12] = {};
+  for (unsigned i = 0; i < 3; ++i) {
+    unsigned* w = words + 4 * i;
+    if (!__get_cpuid(0x80000002u + i, w, w + 1, w + 2, w + 3)) return "x86-64";
+  }
+  char name[sizeof words + 1] = {};
+  std::memcpy(name, words, sizeof words);
+  const std::string full(name);
+  const size_t end = full.find_last_not_of(' ');
+  return end == std::string::npos ? "x86-64" : full.substr(full.find_first_not_of(' '), end + 1);
 }
 
 // Tasks: few enough to be cheap (each >= 10 us where there is that much work), enough that a worker whose

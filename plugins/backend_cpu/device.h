@@ -70,6 +70,8 @@ struct Device {
   void reserve(const Weights&, uint32_t n_rows);
 };
 
+std::string cpu_name();
+
 // One product of a region: out (n_rows, n_out) = rows * weight^T [+ bias] [+ out].
 struct Product {
   const PackedMatrix* weight;

@@ -1,7 +1,6 @@
 // The plugin's tables: arguments checked, exceptions stopped, ops called. Everything runs on the calling
 // thread and the host's workers, so work is done when a call returns and synchronize() has nothing to wait
 // for.
-#include <cpuid.h>
 #include <tenure/backend.h>
 #include <tenure/entry.h>
 
@@ -64,19 +63,6 @@ template <class T>
 void fill(T* out, T value) {
   value.head = out->head;
   std::memcpy(out, &value, std::min<size_t>(out->head.struct_size, sizeof value));
-}
-
-std::string cpu_name() {
-  unsigned words[12] = {};
-  for (unsigned i = 0; i < 3; ++i) {
-    unsigned* w = words + 4 * i;
-    if (!__get_cpuid(0x80000002u + i, w, w + 1, w + 2, w + 3)) return "x86-64";
-  }
-  char name[sizeof words + 1] = {};
-  std::memcpy(name, words, sizeof words);
-  const std::string full(name);
-  const size_t end = full.find_last_not_of(' ');
-  return end == std::string::npos ? "x86-64" : full.substr(full.find_first_not_of(' '), end + 1);
 }
 
 // ---- device ----

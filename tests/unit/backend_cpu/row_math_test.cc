@@ -4,20 +4,14 @@
 #include <cstdint>
 #include <limits>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "kernels.h"
+#include "small_model.h"
 
-namespace tenure::cpu {
+namespace tenure::cpu::test {
 namespace {
-
-std::vector<const Kernels*> usable_kernels() {
-  std::vector<const Kernels*> usable;
-  for (const char* name : {"scalar", "avx2", "avx512"}) {
-    if (const Kernels* kernels = choose_kernels(name)) usable.push_back(kernels);
-  }
-  return usable;
-}
 
 std::vector<float> normal_values(uint32_t n, float deviation, uint32_t seed) {
   std::mt19937 random(seed);
@@ -31,7 +25,7 @@ std::vector<float> normal_values(uint32_t n, float deviation, uint32_t seed) {
 
 TEST_CASE("quantise - every value is within half a step, and the block's sums are those of its bytes") {
   for (const Kernels* kernels : usable_kernels()) {
-    CAPTURE(kernels->name);
+    CAPTURE(std::string(kernels->name));
     for (float deviation : {1e-6f, 1.0f, 3e4f}) {
       const std::vector<float> x = normal_values(320, deviation, 7);
       std::vector<ActivationBlock> blocks(10);
@@ -58,7 +52,7 @@ TEST_CASE("quantise - every value is within half a step, and the block's sums ar
 
 TEST_CASE("quantise - zeros stay zero, NaN and infinity make the scale NaN") {
   for (const Kernels* kernels : usable_kernels()) {
-    CAPTURE(kernels->name);
+    CAPTURE(std::string(kernels->name));
     std::vector<float> x(96, 0.0f);
     x[40] = std::numeric_limits<float>::infinity();
     x[64] = std::nanf("");
@@ -74,7 +68,7 @@ TEST_CASE("quantise - zeros stay zero, NaN and infinity make the scale NaN") {
 
 TEST_CASE("rms_norm - equals the formula in double precision") {
   for (const Kernels* kernels : usable_kernels()) {
-    CAPTURE(kernels->name);
+    CAPTURE(std::string(kernels->name));
     const uint32_t n = 576;
     const std::vector<float> x = normal_values(n, 3.0f, 11), weight = normal_values(n, 1.0f, 12);
     std::vector<float> out(n);
@@ -99,7 +93,7 @@ TEST_CASE("rms_norm - returns something not finite for a row that is not finite"
 
 TEST_CASE("silu_mul - equals gate / (1 + exp(-gate)) * up, tails included") {
   for (const Kernels* kernels : usable_kernels()) {
-    CAPTURE(kernels->name);
+    CAPTURE(std::string(kernels->name));
     for (uint32_t n : {1u, 16u, 37u, 200u}) {
       std::vector<float> gate(n), up = normal_values(n, 2.0f, 13);
       for (uint32_t i = 0; i < n; ++i)
@@ -118,7 +112,7 @@ TEST_CASE("silu_mul - equals gate / (1 + exp(-gate)) * up, tails included") {
 
 TEST_CASE("reduce_logits - maximum, lowest argmax and exponential sum for every length") {
   for (const Kernels* kernels : usable_kernels()) {
-    CAPTURE(kernels->name);
+    CAPTURE(std::string(kernels->name));
     for (uint32_t n : {1u, 15u, 16u, 17u, 100u, 1024u}) {
       CAPTURE(n);
       std::vector<float> logits = normal_values(n, 5.0f, n);
@@ -147,4 +141,4 @@ TEST_CASE("reduce_logits - sees one NaN or infinity anywhere") {
   }
 }
 
-}  // namespace tenure::cpu
+}  // namespace tenure::cpu::test
