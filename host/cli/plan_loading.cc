@@ -1,0 +1,92 @@
+#include "cli/plan_loading.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <filesystem>
+#include <map>
+#include <utility>
+
+#include "error/error.h"
+#include "plan/load.h"
+
+namespace tenure::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Manifests by id or path, alive as long as the plan is read.
+class Manifests {
+ public:
+  explicit Manifests(const PluginSearch& search) : search_(search) {}
+
+  const PluginManifest* find(std::string_view plugin, PluginKind kind) {
+    const auto key = std::pair(std::string(plugin), kind);
+    auto it = files_.find(key);
+    if (it == files_.end()) it = files_.emplace(key, resolve_plugin(search_, plugin, kind)).first;
+    return &it->second.manifest;
+  }
+
+ private:
+  const PluginSearch& search_;
+  std::map<std::pair<std::string, PluginKind>, PluginFile> files_;
+};
+
+// A path on the command line is relative to the current directory, unlike one in a pipeline.
+std::string backend_override(const std::string& backend) {
+  const bool is_path = backend.find('/') != std::string::npos;
+  return "backend.plugin=" + (is_path ? fs::absolute(backend).lexically_normal().string() : backend);
+}
+
+}  // namespace
+
+std::vector<Option> pipeline_options() {
+  return {
+      {.name = "backend",
+       .argument = "ID",
+       .help = "backend plugin, instead of the pipeline's: an id or a path"},
+      {.name = "set",
+       .argument = "KEY=VALUE",
+       .help = "change a value: policy.x.budget=1/8",
+       .repeatable = true},
+      {.name = "plugin-dir", .argument = "DIR", .help = "search plugins there first", .repeatable = true},
+  };
+}
+
+std::vector<Option> pipeline_options_and(std::vector<Option> more) {
+  std::vector<Option> options = pipeline_options();
+  options.insert(options.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  return options;
+}
+
+PluginSearch plugin_search(const Arguments& arguments) {
+  std::vector<fs::path> folders;
+  for (const std::string& folder : arguments.all("plugin-dir")) folders.push_back(fs::absolute(folder));
+  return search_plugins(search_folders(folders));
+}
+
+std::optional<uint64_t> count_option(const Arguments& arguments, const std::string& option) {
+  const std::optional<std::string> text = arguments.get(option);
+  if (!text) return std::nullopt;
+  uint64_t value = 0;
+  const char* end = text->data() + text->size();
+  const auto [stop, error] = std::from_chars(text->data(), end, value);
+  if (error != std::errc() || stop != end || text->empty()) {
+    throw Error(Code::usage, fmt::format("--{} takes a whole number, not \"{}\"", option, *text));
+  }
+  return value;
+}
+
+LoadedPlan load_pipeline(const Arguments& arguments) {
+  LoadedPlan loaded{.plan = {}, .search = plugin_search(arguments)};
+  Manifests manifests(loaded.search);
+  PlanOptions options;
+  options.manifests = [&](std::string_view plugin, PluginKind kind) { return manifests.find(plugin, kind); };
+  options.set = arguments.all("set");
+  if (const auto backend = arguments.get("backend")) options.set.push_back(backend_override(*backend));
+  options.limit = count_option(arguments, "limit");
+  loaded.plan = load_plan(arguments.positional().front(), options);
+  return loaded;
+}
+
+}  // namespace tenure::cli
