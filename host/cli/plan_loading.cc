@@ -77,15 +77,25 @@ std::optional<uint64_t> count_option(const Arguments& arguments, const std::stri
   return value;
 }
 
-LoadedPlan load_pipeline(const Arguments& arguments) {
-  LoadedPlan loaded{.plan = {}, .search = plugin_search(arguments)};
-  Manifests manifests(loaded.search);
+Plan plan_of(const PipelineSource& source, const PluginSearch& search) {
+  Manifests manifests(search);
   PlanOptions options;
   options.manifests = [&](std::string_view plugin, PluginKind kind) { return manifests.find(plugin, kind); };
-  options.set = arguments.all("set");
-  if (const auto backend = arguments.get("backend")) options.set.push_back(backend_override(*backend));
-  options.limit = count_option(arguments, "limit");
-  loaded.plan = load_plan(arguments.positional().front(), options);
+  options.set = source.set;
+  options.limit = source.limit;
+  return source.file.empty() ? parse_plan(source.text, source.name, source.folder, options) : load_plan(source.file, options);
+}
+
+PipelineSource pipeline_source(const Arguments& arguments) {
+  PipelineSource source{.file = arguments.positional().front(), .set = arguments.all("set")};
+  if (const auto backend = arguments.get("backend")) source.set.push_back(backend_override(*backend));
+  source.limit = count_option(arguments, "limit");
+  return source;
+}
+
+LoadedPlan load_pipeline(const Arguments& arguments) {
+  LoadedPlan loaded{.plan = {}, .search = plugin_search(arguments)};
+  loaded.plan = plan_of(pipeline_source(arguments), loaded.search);
   return loaded;
 }
 

@@ -17,6 +17,19 @@ std::vector<Option> pipeline_options();
 // pipeline_options() and a command's own.
 std::vector<Option> pipeline_options_and(std::vector<Option> more);
 
+// A pipeline and what changes its values: a file, or a text that is not one (resume, generate).
+struct PipelineSource {
+  std::string file;    // empty: `text` is the pipeline
+  std::string text;
+  std::string name;    // what errors call the text
+  std::string folder;  // relative paths in the text start here; absolute
+  std::vector<std::string> set;
+  std::optional<uint64_t> limit;
+};
+Plan plan_of(const PipelineSource& source, const PluginSearch& search);
+// What the words say: the first operand, --set, --backend, --limit.
+PipelineSource pipeline_source(const Arguments& arguments);
+
 struct LoadedPlan {
   Plan plan;
   PluginSearch search;  // in which the plan's plugins were found

@@ -62,11 +62,8 @@ EngineFigures Engine::figures() const {
           .kv_bytes = kv_bytes_, .kv_peak_bytes = kv_peak_};
 }
 
-uint64_t Engine::bytes_needed(const SessionScript& script) {
-  const KvConfig kv = memory_.kv_config(script.policy->k_type, script.policy->v_type);
-  const SessionBudget budget = session_budget(*script.policy, script.n_fed(), script.n_total(), slot_bytes(kv),
-                                              model_.config().n_ctx, config_.max_rebuild_rows);
-  return footprint(script, budget, kv, config_.max_rebuild_rows).at_start();
+uint64_t Engine::chunk_bytes(const PolicySettings& policy) {
+  return dense_bytes(memory_.kv_config(policy.k_type, policy.v_type), policy.chunk);
 }
 
 // ---- the thread ----

@@ -57,11 +57,9 @@ class Engine {
   // Drops waiting and running jobs without calling on_done, then ignores submit. Returns when the thread is idle.
   void abandon();
   EngineFigures figures() const;
-  // Bytes of one slot in every layer and KV head, and what a request needs at least, for plans and messages.
-  const KvMemory& memory() const { return memory_; }
-  // The reservation a script would need, without running it. Throws Error when the backend cannot keep the types.
-  // Only before the first submit.
-  uint64_t bytes_needed(const SessionScript& script);
+  // What one chunk of a policy takes in every layer and KV head: the least a memory limit must allow. Throws Error when
+  // the backend cannot keep the policy's types. Before the first submit.
+  uint64_t chunk_bytes(const PolicySettings& policy);
 
  private:
   struct Sibling {

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "engine/threads.h"
 #include "error/error.h"
 #include "weights/gguf.h"
@@ -96,6 +94,20 @@ void Runtime::load(const CellPlan& cell) {
                                                   .in_flight = cell.engine.in_flight,
                                                   .memory = cell.engine.memory,
                                                   .max_rebuild_rows = cell.engine.max_rebuild_rows});
+  check_memory(cell);
+}
+
+void Runtime::check_memory(const CellPlan& cell) {
+  for (const StagePlan& stage : cell.stages) {
+    const auto* generate = std::get_if<GeneratePlan>(&stage.work);
+    const auto* score = std::get_if<ScorePlan>(&stage.work);
+    if (generate == nullptr && score == nullptr) continue;
+    const uint64_t needed = engine_->chunk_bytes(policy(generate != nullptr ? generate->policy : score->policy));
+    if (needed <= cell.engine.memory) continue;
+    throw Error(Code::memory_too_small,
+                fmt::format("one chunk of stage \"{}\" takes {} bytes of KV cache, [engine] memory allows {}", stage.id, needed,
+                            cell.engine.memory));
+  }
 }
 
 void Runtime::stop_engine() { engine_.reset(); }
@@ -154,12 +166,5 @@ void Runtime::load_policy(const PolicyPlan& plan) {
 }
 
 const PolicySettings& Runtime::policy(const PolicyPlan& plan) const { return policies_.at(key_of(plan)).settings; }
-
-std::vector<std::pair<std::string, std::string>> Runtime::plugin_hashes() const {
-  std::vector<std::pair<std::string, std::string>> hashes;
-  for (const auto& [path, loaded] : libraries_) hashes.emplace_back(loaded->id(), loaded->sha256());
-  std::sort(hashes.begin(), hashes.end());
-  return hashes;
-}
 
 }  // namespace tenure

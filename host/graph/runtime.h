@@ -30,7 +30,6 @@ struct Language {
 
 class Runtime {
  public:
-  // threads: 0 = what the process may use.
   Runtime(PluginSearch search, LogSink log);
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
@@ -49,14 +48,12 @@ class Runtime {
   // Settings of a stage's policy in the current cell; valid until the next load.
   const PolicySettings& policy(const PolicyPlan& plan) const;
 
-  // id → sha256 of every plugin loaded so far, for the run's manifest.
-  std::vector<std::pair<std::string, std::string>> plugin_hashes() const;
-
  private:
   Library& library(const std::string& plugin, PluginKind kind);
   void load_backend(const BackendPlan& plan);
   void load_model(const ModelPlan& plan);
   void load_policy(const PolicyPlan& plan);
+  void check_memory(const CellPlan& cell);
   static std::string key_of(const PolicyPlan& plan);
 
   PluginSearch search_;

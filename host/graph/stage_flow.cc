@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <map>
 
+#include "graph/axis_value.h"
+#include "graph/prompt_settings.h"
 #include "graph/request_source.h"
 #include "session/prompt.h"
 #include "session/row.h"
@@ -40,42 +42,6 @@ using WrittenPtr = std::shared_ptr<Written>;
 
 // Enough requests to keep every session busy while rows of finished ones are still on their way.
 uint32_t credits_for(uint32_t in_flight) { return in_flight > 0 ? 2 * in_flight : 128; }
-
-AxisValue axis_value(const std::string& text) {
-  if (text == "true" || text == "false") return text == "true";
-  char* end = nullptr;
-  const long long integer = std::strtoll(text.c_str(), &end, 10);
-  if (!text.empty() && *end == '\0') return int64_t{integer};
-  const double real = std::strtod(text.c_str(), &end);
-  if (!text.empty() && *end == '\0') return real;
-  return text;
-}
-
-PromptSettings prompt_settings(const StagePlan& stage, const FlowOptions& options) {
-  PromptSettings settings;
-  settings.time_limit = options.time_limit;
-  if (const auto* score = std::get_if<ScorePlan>(&stage.work)) {
-    settings.policy = &options.runtime->policy(score->policy);
-    settings.window = score->window;
-    return settings;
-  }
-  const auto& plan = std::get<GeneratePlan>(stage.work);
-  settings.policy = &options.runtime->policy(plan.policy);
-  settings.chat = plan.chat;
-  settings.parse_special = plan.parse_special;
-  settings.truncate_middle = plan.overflow == Overflow::truncate_middle;
-  settings.max_new_tokens = plan.max_new_tokens;
-  settings.sampling = {.temperature = static_cast<float>(plan.temperature),
-                       .top_k = static_cast<int32_t>(plan.top_k),
-                       .top_p = static_cast<float>(plan.top_p),
-                       .min_p = static_cast<float>(plan.min_p),
-                       .repeat_penalty = static_cast<float>(plan.repeat_penalty)};
-  settings.stop = plan.stop;
-  settings.seed = plan.seed;
-  settings.samples = plan.samples;
-  settings.ignore_eos = plan.ignore_eos;
-  return settings;
-}
 
 }  // namespace
 
@@ -162,7 +128,7 @@ StageFlow::Graph::Graph(const FlowOptions& options)
       bytes_total_ += reader.source->bytes_total();
       continue;
     }
-    Work work{.plan = &stage, .settings = prompt_settings(stage, options_), .origin = {}, .node = nullptr};
+    Work work{.plan = &stage, .settings = prompt_settings(stage, *options_.runtime, options_.time_limit), .origin = {}, .node = nullptr};
     work.origin = {.cell = cell.name,
                    .axes = {},
                    .stage = stage.id,
