@@ -81,7 +81,7 @@ int generate(const Arguments& arguments) {
   Runtime runtime(std::move(search), [](uint32_t, std::string_view id, std::string_view text) { print_error(fmt::format("{}: {}", id, text)); });
   runtime.load(cell);
   const PromptSettings settings = prompt_settings(cell.stages.back(), runtime, {});
-  const PromptMaker prompts(runtime.language().tokenizer, runtime.language().chat.get(), runtime.model_info().config().n_ctx);
+  const PromptMaker prompts(runtime.language(), runtime.model_info().config().n_ctx);
   Request request{.id = "prompt", .input = *arguments.get("prompt")};
   std::variant<SessionScript, RowError> made = prompts.make(request, settings, "");
   if (const auto* error = std::get_if<RowError>(&made)) throw Error(Code::bad_request_line, error->message);

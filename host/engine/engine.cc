@@ -143,11 +143,7 @@ bool Engine::admit_one(Waiting& waiting) {
       return true;
     }
   }
-  memory_.reserve(needed);
-  active->reserved = needed;
-  active->submitted = waiting.submitted;
-  active->job = std::move(waiting.job);
-  SessionSetup setup{.script = active->job->script.get(),
+  SessionSetup setup{.script = waiting.job->script.get(),
                      .tokenizer = &tokenizer_,
                      .backend = &backend_,
                      .weights = &model_.weights(),
@@ -157,10 +153,19 @@ bool Engine::admit_one(Waiting& waiting) {
                      .row_granularity = std::max(1u, backend_.properties().row_granularity),
                      .max_rebuild_rows = config_.max_rebuild_rows,
                      .account = &active->account};
-  active->trunk = std::make_unique<Session>(setup);
-  active->trunk->result().times.submitted = active->submitted;
-  active->trunk->result().times.admitted = Clock::now();
-  active->trunk->result().full_bytes = full_bytes(*active->job->script, kv);
+  try {
+    active->trunk = std::make_unique<Session>(setup);
+  } catch (const Error& error) {
+    reject(waiting, {.code = RowCode::bad_request, .message = error.diagnostics().front().text});
+    return true;
+  }
+  memory_.reserve(needed);
+  active->reserved = needed;
+  active->job = std::move(waiting.job);
+  SessionResult& result = active->trunk->result();
+  result.times.submitted = waiting.submitted;
+  result.times.admitted = Clock::now();
+  result.full_bytes = full_bytes(*active->job->script, kv);
   active_.push_back(std::move(active));
   return true;
 }

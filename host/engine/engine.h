@@ -71,7 +71,6 @@ class Engine {
     KvAccount account;
     Footprint footprint;
     uint64_t reserved = 0;
-    SessionTimes::Clock::time_point submitted;
     std::unique_ptr<Session> trunk;
     std::vector<Sibling> siblings;  // of the fork group that runs, in order
     uint32_t next_fork = 0;

@@ -62,13 +62,6 @@ std::string text_of(const Params& params) {
 
 }  // namespace
 
-Language::Language(const TokenizerMetadata& metadata) : tokenizer(metadata) {
-  if (!metadata.chat_template.empty()) {
-    const auto piece = [&](const std::optional<uint32_t>& id) { return id ? metadata.tokens[*id] : std::string(); };
-    chat = std::make_unique<ChatTurns>(ChatTemplate(metadata.chat_template, piece(metadata.bos_id), piece(metadata.eos_id)));
-  }
-}
-
 Runtime::Runtime(PluginSearch search, LogSink log) : search_(std::move(search)), log_(std::move(log)) {}
 
 // Members go in reverse order: the engine first, then policies, model, backend, libraries, and the arena last.
@@ -89,7 +82,7 @@ void Runtime::load(const CellPlan& cell) {
     if (const auto* generate = std::get_if<GeneratePlan>(&stage.work)) load_policy(generate->policy);
     if (const auto* score = std::get_if<ScorePlan>(&stage.work)) load_policy(score->policy);
   }
-  engine_ = std::make_unique<Engine>(*model_, *backend_, language_->tokenizer,
+  engine_ = std::make_unique<Engine>(*model_, *backend_, language_->tokenizer(),
                                      EngineConfig{.batch_rows = cell.engine.batch_rows,
                                                   .in_flight = cell.engine.in_flight,
                                                   .memory = cell.engine.memory,

@@ -14,19 +14,10 @@
 #include "plugin/find.h"
 #include "plugin/library.h"
 #include "plugin/policy.h"
+#include "session/prompt.h"
 #include "session/settings.h"
-#include "tokenizer/chat_turns.h"
-#include "tokenizer/tokenizer.h"
 
 namespace tenure {
-
-// A model file's text side: what turns requests into ids.
-struct Language {
-  explicit Language(const TokenizerMetadata& metadata);
-
-  Tokenizer tokenizer;
-  std::unique_ptr<ChatTurns> chat;  // null when the file has no template
-};
 
 class Runtime {
  public:

@@ -117,8 +117,7 @@ class StageFlow::Graph {
 
 StageFlow::Graph::Graph(const FlowOptions& options)
     : options_(options),
-      prompts_(options.runtime->language().tokenizer, options.runtime->language().chat.get(),
-               options.runtime->model_info().config().n_ctx) {
+      prompts_(options.runtime->language(), options.runtime->model_info().config().n_ctx) {
   const CellPlan& cell = *options_.cell;
   for (const StagePlan& stage : cell.stages) {
     if (const auto* read = std::get_if<ReadPlan>(&stage.work)) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "record/request.h"
 #include "sampler/sampler.h"
 #include "session/script.h"
+#include "tokenizer/chat_template.h"
 #include "tokenizer/chat_turns.h"
 #include "tokenizer/tokenizer.h"
 
@@ -31,11 +33,28 @@ struct PromptSettings {
   std::chrono::nanoseconds time_limit{0};
 };
 
+// A model file's text side.
+class Language {
+ public:
+  explicit Language(const TokenizerMetadata& metadata);
+
+  const Tokenizer& tokenizer() const { return tokenizer_; }
+  // Throw Error when the model has no chat template, or one that cannot be used (so).
+  const ChatTemplate& chat() const;
+  const ChatTurns& turns() const;
+
+ private:
+  Tokenizer tokenizer_;
+  std::unique_ptr<ChatTemplate> chat_;
+  std::unique_ptr<ChatTurns> turns_;
+  std::string why_no_chat_;
+  std::string why_no_turns_;
+};
+
 class PromptMaker {
  public:
-  // `chat` may be null: the model has no template. Both outlive the maker. n_ctx binds in original positions.
-  PromptMaker(const Tokenizer& tokenizer, const ChatTurns* chat, uint32_t n_ctx)
-      : tokenizer_(tokenizer), chat_(chat), n_ctx_(n_ctx) {}
+  // `language` outlives the maker. n_ctx binds in original positions.
+  PromptMaker(const Language& language, uint32_t n_ctx) : language_(language), n_ctx_(n_ctx) {}
 
   // Everything but the sample's number and seed, or why the request cannot be run. Never throws.
   std::variant<SessionScript, RowError> make(const Request& request, const PromptSettings& settings, const std::string& cell) const;
@@ -44,16 +63,12 @@ class PromptMaker {
 
  private:
   std::vector<SegmentScript> segments_of(const Request& request, const PromptSettings& settings) const;
-  std::vector<SegmentScript> whole_prompt(std::vector<int32_t> ids, const Request& request, const PromptSettings& settings) const;
-  std::vector<SegmentScript> windows_of(const std::vector<int32_t>& ids, uint32_t window) const;
-  std::vector<SegmentScript> from_segments(const std::vector<RequestSegment>& parts, const PromptSettings& settings) const;
+  std::vector<int32_t> prompt_ids(const Request& request, const PromptSettings& settings) const;
+  std::vector<SegmentScript> chat_segments(const std::vector<RequestSegment>& parts, const PromptSettings& settings) const;
   std::vector<int32_t> encode(const std::string& text, const PromptSettings& settings) const;
-  std::vector<int32_t> encode_chat(const std::vector<Message>& messages) const;
   void add_bos(std::vector<SegmentScript>& segments) const;
-  void fit_context(SessionScript& script, const PromptSettings& settings) const;
 
-  const Tokenizer& tokenizer_;
-  const ChatTurns* chat_;
+  const Language& language_;
   uint32_t n_ctx_;
 };
 
