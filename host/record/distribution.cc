@@ -28,9 +28,10 @@ double bucket_middle(int64_t key) {
 
 void Distribution::add(double value) {
   ++n_;
-  const double delta = value - mean_;
-  mean_ += delta / static_cast<double>(n_);
-  sum_of_squares_ += delta * (value - mean_);
+  sum_ += value;
+  const double delta = value - running_mean_;
+  running_mean_ += delta / static_cast<double>(n_);
+  sum_of_squares_ += delta * (value - running_mean_);
   min_ = n_ == 1 ? value : std::min(min_, value);
   max_ = n_ == 1 ? value : std::max(max_, value);
   if (!buckets_.empty()) {
@@ -53,8 +54,9 @@ void Distribution::merge(const Distribution& other) {
     return;
   }
   const auto n = static_cast<double>(n_), m = static_cast<double>(other.n_);
-  const double delta = other.mean_ - mean_;
-  mean_ += delta * m / (n + m);
+  const double delta = other.running_mean_ - running_mean_;
+  sum_ += other.sum_;
+  running_mean_ += delta * m / (n + m);
   sum_of_squares_ += other.sum_of_squares_ + delta * delta * n * m / (n + m);
   n_ += other.n_;
   min_ = std::min(min_, other.min_);
@@ -73,6 +75,10 @@ void Distribution::to_buckets() {
   for (double value : values_) ++buckets_[bucket_of(value)];
   values_.clear();
   values_.shrink_to_fit();
+}
+
+double Distribution::mean() const {
+  return n_ == 0 ? 0 : sum_ / static_cast<double>(n_);
 }
 
 double Distribution::deviation() const {
@@ -98,19 +104,19 @@ double Distribution::quantile(double q) const {
 }
 
 Interval Distribution::t_interval(double confidence) const {
-  if (n_ < 2) return {mean_, mean_};
+  if (n_ < 2) return {mean(), mean()};
   const auto n = static_cast<double>(n_);
   const double half = student_quantile(0.5 + confidence / 2, n - 1) * deviation() / std::sqrt(n);
-  return {mean_ - half, mean_ + half};
+  return {mean() - half, mean() + half};
 }
 
 Interval Distribution::wilson_interval(double confidence) const {
   if (n_ == 0) return {0, 1};
   const auto n = static_cast<double>(n_);
   const double z = normal_quantile(0.5 + confidence / 2);
-  const double centre = (mean_ + z * z / (2 * n)) / (1 + z * z / n);
+  const double centre = (mean() + z * z / (2 * n)) / (1 + z * z / n);
   const double half =
-      z / (1 + z * z / n) * std::sqrt(std::max(0.0, mean_ * (1 - mean_)) / n + z * z / (4 * n * n));
+      z / (1 + z * z / n) * std::sqrt(std::max(0.0, mean() * (1 - mean())) / n + z * z / (4 * n * n));
   return {std::max(0.0, centre - half), std::min(1.0, centre + half)};
 }
 

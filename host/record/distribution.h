@@ -19,7 +19,7 @@ class Distribution {
   void merge(const Distribution& other);
 
   uint64_t n() const { return n_; }
-  double mean() const { return mean_; }
+  double mean() const;  // the rounded quotient of the sum, so 32 right of 40 is exactly 0.8
   double min() const { return min_; }
   double max() const { return max_; }
   double deviation() const;  // of the sample (n - 1); 0 below two values
@@ -39,8 +39,9 @@ class Distribution {
   void to_buckets();
 
   uint64_t n_ = 0;
-  double mean_ = 0;
-  double sum_of_squares_ = 0;  // of deviations from the mean (Welford)
+  double sum_ = 0;
+  double running_mean_ = 0;    // Welford's, for the squares only: it drifts in the last digits
+  double sum_of_squares_ = 0;  // of deviations from the mean
   double min_ = 0;
   double max_ = 0;
   mutable std::vector<double> values_;  // sorted on demand; empty once folded into buckets

@@ -11,7 +11,6 @@ namespace {
 
 constexpr double width = 560, height = 300;
 constexpr double left = 70, right = 16, top = 14, bottom = 46;
-constexpr size_t n_colours = 8;
 
 struct Range {
   double low = 0, high = 1;
@@ -82,8 +81,8 @@ class Plot {
   }
 
   void draw(std::string& out, const ChartSeries& series) const {
-    out += fmt::format("<g class=\"series\" data-s=\"{}\" style=\"--c:var(--s{})\">", series.style,
-                       series.style % n_colours);
+    out += fmt::format("<g class=\"series\" data-s=\"{}\" style=\"--c:var(--s{})\">", series.index,
+                       series.colour);
     std::string path;
     for (const ChartPoint& p : series.points) {
       path += fmt::format("{}{:.1f},{:.1f}", path.empty() ? "M" : " L", px(p.x), py(p.y));
@@ -92,8 +91,8 @@ class Plot {
                            px(p.x), py(std::max(p.low, y_.low)), py(std::min(p.high, y_.high)));
       }
     }
-    const size_t dash = series.style / n_colours;
-    const std::string pattern = dash == 0 ? "" : fmt::format(" stroke-dasharray=\"{} 4\"", 8 / dash + 1);
+    const std::string pattern =
+        series.dash == 0 ? "" : fmt::format(" stroke-dasharray=\"{} 4\"", 8 / series.dash + 1);
     out += fmt::format("<path class=\"line\" d=\"{}\"{}/>", path, pattern);
     for (const ChartPoint& p : series.points) {
       out += fmt::format("<circle class=\"dot\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\" data-tip=\"{}\"/>",
@@ -139,9 +138,8 @@ std::string render(const LineChart& chart) {
   out += "</figcaption>" + Plot(chart).svg() + "<ul class=\"legend\">";
   for (const ChartSeries& series : chart.series) {
     if (series.points.empty()) continue;
-    const bool dashed = series.style >= n_colours;
     out += fmt::format("<li data-s=\"{}\" tabindex=\"0\"><i{} style=\"--c:var(--s{})\"></i>{}</li>",
-                       series.style, dashed ? " class=\"dashed\"" : "", series.style % n_colours,
+                       series.index, series.dash > 0 ? " class=\"dashed\"" : "", series.colour,
                        escape_html(series.name));
   }
   return out + "</ul></figure>";

@@ -17,7 +17,8 @@ struct ChartPoint {
 
 struct ChartSeries {
   std::string name;
-  size_t style = 0;  // colour and dash; the same for one series in all charts of a page
+  size_t index = 0;             // tells it from the chart's others
+  size_t colour = 0, dash = 0;  // 0..7, --s0 … --s7; 0 = solid
   std::vector<ChartPoint> points;
 };
 

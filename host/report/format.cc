@@ -81,7 +81,7 @@ Unit unit_of(std::string_view metric) {
 
 std::string title_of(std::string_view metric) {
   using Name = std::pair<std::string_view, std::string_view>;
-  constexpr std::array<Name, 17> names = {Name{"exact_match", "Exact match"},
+  constexpr std::array<Name, 22> names = {Name{"exact_match", "Exact match"},
                                           {"segments.token_accuracy", "Token accuracy"},
                                           {"segments.exact_match", "Exact match, mean of segments"},
                                           {"score.token_accuracy", "Token accuracy"},
@@ -97,11 +97,16 @@ std::string title_of(std::string_view metric) {
                                           {"timing.rebuild_ms", "Time in rebuild"},
                                           {"timing.total_ms", "Time per request"},
                                           {"events.released", "Slots released"},
-                                          {"events.rebuilt", "Slots rebuilt"}};
+                                          {"events.rebuilt", "Slots rebuilt"},
+                                          {"compare.exact_match", "Same text as the reference"},
+                                          {"compare.kl", "KL from the reference"},
+                                          {"compare.top1", "Same top token"},
+                                          {"compare.agree_tokens", "Tokens agreeing"},
+                                          {"compare.kv.peak_bytes", "Peak KV ÷ reference"}};
   for (const auto& [path, name] : names) {
     if (path == metric) return std::string(name);
   }
-  if (metric.starts_with("compare.")) return std::string(metric.substr(8)) + " vs reference";
+  if (metric.starts_with("compare.")) return std::string(metric.substr(8)) + " against the reference";
   return std::string(metric);
 }
 

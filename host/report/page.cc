@@ -19,6 +19,7 @@ h1{font-size:26px;line-height:1.2;margin:0;overflow-wrap:anywhere}h2{font-size:1
 small{color:var(--soft);font-size:12.5px;font-weight:400}
 header .kind{color:var(--soft);letter-spacing:.04em;text-transform:uppercase;font-size:12px;margin:0 0 4px}
 .headline{display:flex;flex-wrap:wrap;gap:12px;align-items:center}
+.headline h2{margin:0}section{margin-top:30px}
 .pill{display:inline-block;padding:2px 11px;border-radius:99px;font-weight:600;font-size:13px;white-space:nowrap}
 .good{color:var(--good);background:var(--good-bg)}.bad{color:var(--bad)}.pill.bad{background:var(--bad-bg)}.warn{color:var(--warn);background:var(--warn-bg)}
 .reasons{margin:12px 0 0;padding:10px 16px 10px 32px;border-radius:10px}.reasons.bad{background:var(--bad-bg)}
@@ -35,7 +36,7 @@ thead th{color:var(--soft);font-size:12.5px;font-weight:600;vertical-align:botto
 tbody tr:last-child>*{border-bottom:0}tbody th{font-weight:400;white-space:nowrap}
 .sortable thead th{cursor:pointer}.sortable thead th:hover{color:var(--accent)}
 th[aria-sort=ascending]:after{content:" ↑"}th[aria-sort=descending]:after{content:" ↓"}
-.n{text-align:right;white-space:nowrap}.none{color:var(--soft);text-align:right}
+.n{text-align:right;white-space:nowrap}thead th.n{white-space:normal;min-width:72px}.sortable td:not(.n):not(.free){white-space:nowrap}.none{color:var(--soft);text-align:right}
 .sortable tbody tr:hover{background:color-mix(in srgb,var(--accent) 6%,transparent)}
 .meter{display:block;height:4px;border-radius:2px;background:var(--line);margin-top:4px;min-width:72px}
 .meter i{display:block;height:100%;border-radius:2px;background:var(--accent);max-width:100%}

@@ -111,7 +111,8 @@ LineChart context_chart(const std::string& metric, const std::vector<ReportLine>
   chart.note = median ? "median" : "mean";
   if (unit == Unit::share) chart.note += ", 95 % interval";
   for (const ReportLine& line : lines) {
-    ChartSeries series{.name = line.name, .style = line.style, .points = {}};
+    ChartSeries series{
+        .name = line.name, .index = line.index, .colour = line.colour, .dash = line.dash, .points = {}};
     for (const ContextSummary& context : line.cell->by_context) {
       const auto at = context.group.metrics.find(metric);
       if (at == context.group.metrics.end()) continue;
@@ -147,7 +148,8 @@ std::string cache_chart(const std::vector<ReportLine>& lines, bool by_segment) {
     for (const CacheCurve& curve : line.run->curves) {
       if (curve.cell != line.cell->cell || curve.stage != line.cell->stage || curve.by_segment != by_segment)
         continue;
-      ChartSeries series{.name = line.name, .style = line.style, .points = {}};
+      ChartSeries series{
+          .name = line.name, .index = line.index, .colour = line.colour, .dash = line.dash, .points = {}};
       for (const KvPoint& p : curve.points) {
         series.points.push_back(
             {.x = static_cast<double>(p.fed_tokens),

@@ -33,7 +33,7 @@ double told(const MetricSummary& m, std::string_view metric) {
 }
 
 std::string swatch(const ReportLine& line) {
-  return fmt::format("<i class=\"swatch\" style=\"--c:var(--s{})\"></i>", line.style % 8);
+  return fmt::format("<i class=\"swatch\" style=\"--c:var(--s{})\"></i>", line.colour);
 }
 
 std::string cell_of(double sort_value, const std::string& html, std::string_view tip = {}) {
@@ -139,13 +139,22 @@ std::string short_cell(const CellSummary& cell) {
 }
 
 std::vector<ReportLine> lines_of(const std::vector<RunData>& runs) {
+  constexpr size_t n_colours = 8;
   std::vector<ReportLine> lines;
-  for (const RunData& run : runs) {
-    for (const CellSummary& cell : run.cells) {
+  std::map<std::pair<std::string, std::string>, size_t>
+      colours;  // the same (cell, stage) of two runs shares one
+  for (size_t i = 0; i < runs.size(); ++i) {
+    for (const CellSummary& cell : runs[i].cells) {
       std::string name = cell.stage;
       if (!cell.cell.empty()) name += " · " + short_cell(cell);
-      if (runs.size() > 1) name = run.name + " · " + name;
-      lines.push_back({&run, &cell, std::move(name), lines.size()});
+      if (runs.size() > 1) name = runs[i].name + " · " + name;
+      const size_t colour = colours.try_emplace({cell.cell, cell.stage}, colours.size()).first->second;
+      lines.push_back({.run = &runs[i],
+                       .cell = &cell,
+                       .name = std::move(name),
+                       .index = lines.size(),
+                       .colour = colour % n_colours,
+                       .dash = runs.size() > 1 ? i : colour / n_colours});
     }
   }
   return lines;
@@ -193,7 +202,7 @@ std::string bar_list(const std::string& metric, const std::vector<ReportLine>& l
     const double value = told(*m, metric);
     bars += fmt::format(
         "<li style=\"--c:var(--s{})\"><span>{}</span><i><b style=\"width:{:.1f}%\"></b></i><em>{}</em></li>",
-        line.style % 8, escape_html(line.name), most > 0 ? 100 * std::fabs(value) / most : 0,
+        line.colour, escape_html(line.name), most > 0 ? 100 * std::fabs(value) / most : 0,
         format_value(value, unit));
   }
   if (bars.empty()) return {};
@@ -262,9 +271,10 @@ std::string failure_table(const std::vector<RunData>& runs) {
         message += fmt::format("<details><summary>text</summary><pre>{}</pre></details>",
                                escape_html(shorten(row.text, text_shown)));
       }
-      body += fmt::format("<tr><td>{}</td><td>{}</td><td>{}</td><td><code>{}</code></td><td>{}</td></tr>",
-                          escape_html(shorten(row.id, 80)), escape_html(row.stage), escape_html(row.cell),
-                          escape_html(row.code), message);
+      body += fmt::format(
+          "<tr><td>{}</td><td>{}</td><td>{}</td><td><code>{}</code></td><td class=\"free\">{}</td></tr>",
+          escape_html(shorten(row.id, 80)), escape_html(row.stage), escape_html(row.cell),
+          escape_html(row.code), message);
     }
   }
   if (body.empty()) return {};

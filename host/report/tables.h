@@ -13,7 +13,8 @@ struct ReportLine {
   const RunData* run = nullptr;
   const CellSummary* cell = nullptr;
   std::string name;  // "evicted · budget=1/8"
-  size_t style = 0;  // its colour on the page
+  size_t index = 0;  // among the lines
+  size_t colour = 0, dash = 0;
 };
 
 // Readable names, unique among the lines; the run's own name only where there are several.

@@ -39,10 +39,10 @@ TEST_CASE("gate - holds at its limit and fails past it") {
   CHECK(judge({.stage = "s", .metric = "exact_match", .min = 0.75}, rows)[0].status == ok);
   CHECK(judge({.stage = "s", .metric = "exact_match", .min = 0.76}, rows)[0].status == failed);
   CHECK(judge({.stage = "s", .metric = "exact_match", .max = 0.7}, rows)[0].status == failed);
-  CHECK(judge({.stage = "s", .metric = "kv.peak_bytes", .agg = GateAggregate::max, .max = 200}, rows)[0].status ==
-        ok);
-  CHECK(judge({.stage = "s", .metric = "kv.peak_bytes", .agg = GateAggregate::max, .max = 199}, rows)[0].status ==
-        failed);
+  CHECK(judge({.stage = "s", .metric = "kv.peak_bytes", .agg = GateAggregate::max, .max = 200}, rows)[0]
+            .status == ok);
+  CHECK(judge({.stage = "s", .metric = "kv.peak_bytes", .agg = GateAggregate::max, .max = 199}, rows)[0]
+            .status == failed);
 }
 
 TEST_CASE("gate - error rows count as 0 for accuracies only") {
@@ -124,7 +124,9 @@ TEST_CASE("gate - confidence judges the bound, so few rows do not pass by luck")
   const auto many = judge({.stage = "s", .metric = "exact_match", .min = 0.9, .confidence = 0.95}, rows);
   CHECK(many[0].status == ok);
   CHECK(*many[0].bound < *many[0].value);
-  CHECK(judge({.stage = "s", .metric = "exact_match", .agg = GateAggregate::p50, .min = 0.9, .confidence = 0.95},
-              rows)[0]
-            .status == not_evaluable);
+  CHECK(
+      judge(
+          {.stage = "s", .metric = "exact_match", .agg = GateAggregate::p50, .min = 0.9, .confidence = 0.95},
+          rows)[0]
+          .status == not_evaluable);
 }

@@ -64,6 +64,20 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("distribution - a share of right answers is the exact quotient, in any order") {
+  std::mt19937 random(12);
+  for (int n = 1; n <= 200; ++n) {
+    Distribution d;
+    int right = 0;
+    for (int i = 0; i < n; ++i) {
+      const int value = static_cast<int>(random() % 2);
+      right += value;
+      d.add(value);
+    }
+    CHECK(d.mean() == static_cast<double>(right) / n);
+  }
+}
+
 TEST_CASE("distribution - merging is adding everything to one") {
   std::mt19937 random(6);
   for (size_t n : {0u, 10u, 5000u, 9000u}) {
