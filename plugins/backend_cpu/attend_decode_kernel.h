@@ -16,7 +16,9 @@ constexpr int kScorePages = 1;  // a Vec is 2 of 16 registers
 constexpr int kValueVecs = 1;
 #endif
 constexpr int kHeadsAtOnce = 4;
-constexpr uint32_t kPagesAhead = 4;  // prefetch distance
+// Prefetch distance. Measured from DRAM: 1 and 2 cost 15-40 %, 12 costs 10-20 %, 6 and 8 are no better
+// than 4.
+constexpr uint32_t kPagesAhead = 4;
 
 inline const uint8_t* page_address(const CacheView& cache, uint32_t page) {
   return cache.base + uint64_t{cache.pages[page]} * cache.page_bytes;

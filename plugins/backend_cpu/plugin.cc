@@ -106,7 +106,7 @@ tenure_status properties(const tenure_backend* self, tenure_backend_properties* 
                          TENURE_EVIDENCE_K_POST | TENURE_EVIDENCE_HIDDEN | TENURE_EVIDENCE_ATTENTION_MASS |
                          TENURE_EVIDENCE_TOKEN_IDS,
              .host_visible = 1,
-             .row_granularity = 1});
+             .row_granularity = kMassTokens});  // mass is summed in groups of so many rows
   return TENURE_OK;
 }
 

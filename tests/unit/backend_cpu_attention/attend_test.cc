@@ -102,7 +102,10 @@ TEST_CASE("attend - a row sees only slots at or before its position, wherever th
   check(cache, {.first_pos = 100, .n_rows = 32}, TENURE_ROWS_REBUILD);
 }
 
-TEST_CASE("attend - a window hides what is too old") {
+TEST_CASE("attend - a window hides what is too old, also among the leading slots before every row") {
+  const PagedCache in_order({.n_kv_heads = 1}, {ascending(700)}, 4);
+  check(in_order, {.first_pos = 699, .n_rows = 1, .window = 100}, TENURE_ROWS_DECODE);
+  check(in_order, {.first_pos = 650, .n_rows = 50, .window = 100}, TENURE_ROWS_PREFILL);
   const PagedCache cache({.n_kv_heads = 1}, {scattered(700, 900, 8)}, 4);
   for (uint32_t window : {1u, 37u, 512u}) {
     check(cache, {.first_pos = 850, .n_rows = 1, .window = window}, TENURE_ROWS_DECODE);
