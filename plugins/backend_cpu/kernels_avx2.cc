@@ -21,6 +21,7 @@ struct Avx2 {
 
   // 16 registers: 2 x 1 integer and as many float accumulators are 8 of them.
   static constexpr int quantised_rows = 2;
+  static constexpr int quantised_few_rows = 2;
   static constexpr int quantised_groups(int rows) { return rows == 1 ? 2 : 1; }
   static constexpr int plain_rows = 3;
   static constexpr int plain_groups = 2;

@@ -17,7 +17,8 @@ struct Avx512 {
 
   // 32 registers: 6 x 2 integer and as many float accumulators, 2 weights, 1 broadcast.
   static constexpr int quantised_rows = 6;
-  static constexpr int quantised_groups(int rows) { return rows <= 2 ? 4 : 2; }
+  static constexpr int quantised_few_rows = 3;
+  static constexpr int quantised_groups(int rows) { return rows <= 3 ? 4 : 2; }
   static constexpr int plain_rows = 6;
   static constexpr int plain_groups = 4;
 

@@ -14,6 +14,22 @@
 namespace tenure::cpu {
 namespace {
 
+// How far ahead a single tile prefetches: 9 KiB was best on an Intel machine, 1 to 9 KiB measured alike on
+// Zen 5. Where several tiles of rows read the same panel, each fetches its share of the next one, so that
+// memory is busy in all of them (7 % at 16 rows).
+constexpr uint64_t kPrefetchBytes = 9 * 1024;
+
+struct Prefetch {
+  uint64_t distance;   // bytes
+  uint32_t period;     // every so many blocks
+  uint32_t countdown;  // blocks until the next
+  bool due() {
+    if (--countdown != 0) return false;
+    countdown = period;
+    return true;
+  }
+};
+
 // A task's cut of rows x groups for one tile.
 struct TileArgs {
   const PackedMatrix* weight;
@@ -23,11 +39,8 @@ struct TileArgs {
   uint64_t out_stride;
   const float* bias;  // first output of `group`, or NULL
   bool accumulate;
+  Prefetch prefetch;
 };
-
-// 12 blocks of q8_0 ahead for a panel of four groups; 9 KiB was best on an Intel machine, 2 KiB and above
-// equal on Zen 5.
-constexpr uint64_t kPrefetchBytes = 9 * 1024;
 
 template <class Isa>
 void finish(const TileArgs& t, uint32_t row, uint32_t g, typename Isa::F sum) {
@@ -101,7 +114,7 @@ template <class Isa, class Format, int kRows, int kGroups>
   }
 }
 
-template <class Isa, class Format, int kRows, int kGroups, bool kPrefetch>
+template <class Isa, class Format, int kRows, int kGroups>
 void quantised_tile(const TileArgs& t) {
   using F = typename Isa::F;
   constexpr BlockFormat format = block_format(Format::dtype);
@@ -109,6 +122,7 @@ void quantised_tile(const TileArgs& t) {
   const uint32_t n_blocks = t.weight->n_in / kBlock;
   const uint8_t* head = view.head;
   const uint8_t* body = view.body;
+  Prefetch prefetch = t.prefetch;
   const ActivationBlock* x[kRows];
   F sums[kRows][kGroups];
 #pragma GCC unroll 8
@@ -118,12 +132,12 @@ void quantised_tile(const TileArgs& t) {
     for (int g = 0; g < kGroups; ++g) sums[r][g] = Isa::zero();
   }
   for (uint32_t b = 0; b < n_blocks; ++b, head += view.stride, body += view.stride) {
-    if constexpr (kPrefetch) {
+    if (prefetch.due()) {
+      const uint8_t* ahead = body + prefetch.distance;
 #pragma GCC unroll 32
-      for (uint32_t line = 0; line < kGroups * format.body_bytes; line += 64)
-        Isa::prefetch(body + kPrefetchBytes + line);
-      Isa::prefetch(head + kPrefetchBytes);
-      if constexpr (kGroups * format.head_bytes > 64) Isa::prefetch(head + kPrefetchBytes + 64);
+      for (uint32_t line = 0; line < kGroups * format.body_bytes; line += 64) Isa::prefetch(ahead + line);
+      Isa::prefetch(head + prefetch.distance);
+      if constexpr (kGroups * format.head_bytes > 64) Isa::prefetch(head + prefetch.distance + 64);
     }
     typename Isa::I dots[kRows][kGroups];
 #pragma GCC unroll 8
@@ -161,10 +175,11 @@ struct QuantisedTile {
     return uint64_t{w.n_in / kBlock} * sizeof(ActivationBlock);
   }
   static constexpr int max_rows = Isa::quantised_rows;
+  static constexpr int few_rows = Isa::quantised_few_rows;
   static constexpr int max_groups(int rows) { return Isa::quantised_groups(rows); }
-  template <int kRows, int kGroups, bool kPrefetch>
+  template <int kRows, int kGroups>
   static void run(const TileArgs& t) {
-    quantised_tile<Isa, Format, kRows, kGroups, kPrefetch>(t);
+    quantised_tile<Isa, Format, kRows, kGroups>(t);
   }
 };
 
@@ -192,13 +207,14 @@ struct F32 {
   }
 };
 
-template <class Isa, class Format, int kRows, int kGroups, bool kPrefetch>
+template <class Isa, class Format, int kRows, int kGroups>
 void plain_tile(const TileArgs& t) {
   using F = typename Isa::F;
   constexpr uint32_t group_bytes = block_format(Format::dtype).body_bytes;
   const GroupView view = view_group(*t.weight, t.group);
   const uint32_t n_in = t.weight->n_in;
   const uint8_t* body = view.body;
+  Prefetch prefetch = t.prefetch;
   const float* x[kRows];
   F sums[kRows][kGroups];
 #pragma GCC unroll 8
@@ -208,10 +224,10 @@ void plain_tile(const TileArgs& t) {
     for (int g = 0; g < kGroups; ++g) sums[r][g] = Isa::zero();
   }
   for (uint32_t k = 0; k < n_in; ++k, body += view.stride) {
-    if constexpr (kPrefetch) {
+    if (prefetch.due()) {
 #pragma GCC unroll 4
       for (uint32_t line = 0; line < kGroups * group_bytes; line += 64)
-        Isa::prefetch(body + kPrefetchBytes + line);
+        Isa::prefetch(body + prefetch.distance + line);
     }
     F weights[kGroups];
 #pragma GCC unroll 4
@@ -234,39 +250,40 @@ template <class Isa, class Format>
 struct PlainTile {
   static constexpr uint64_t x_row_bytes(const PackedMatrix& w) { return uint64_t{w.n_in} * sizeof(float); }
   static constexpr int max_rows = Isa::plain_rows;
+  static constexpr int few_rows = Isa::plain_rows;
   static constexpr int max_groups(int) { return Isa::plain_groups; }
-  template <int kRows, int kGroups, bool kPrefetch>
+  template <int kRows, int kGroups>
   static void run(const TileArgs& t) {
-    plain_tile<Isa, Format, kRows, kGroups, kPrefetch>(t);
+    plain_tile<Isa, Format, kRows, kGroups>(t);
   }
 };
 
 // ---- cutting a task into tiles ----
 
-template <class Tile, int kRows, int kGroups, bool kPrefetch>
+template <class Tile, int kRows, int kGroups>
 void run_groups(const TileArgs& t, int n_groups) {
-  if (n_groups == kGroups) return Tile::template run<kRows, kGroups, kPrefetch>(t);
-  if constexpr (kGroups > 1) run_groups<Tile, kRows, kGroups - 1, kPrefetch>(t, n_groups);
+  if (n_groups == kGroups) return Tile::template run<kRows, kGroups>(t);
+  if constexpr (kGroups > 1) run_groups<Tile, kRows, kGroups - 1>(t, n_groups);
 }
 
-template <class Tile, int kRows, bool kPrefetch>
+template <class Tile, int kRows>
 void run_rows(const TileArgs& t, int n_rows, int n_groups) {
-  if (n_rows == kRows) return run_groups<Tile, kRows, Tile::max_groups(kRows), kPrefetch>(t, n_groups);
-  if constexpr (kRows > 1) run_rows<Tile, kRows - 1, kPrefetch>(t, n_rows, n_groups);
+  if (n_rows == kRows) return run_groups<Tile, kRows, Tile::max_groups(kRows)>(t, n_groups);
+  if constexpr (kRows > 1) run_rows<Tile, kRows - 1>(t, n_rows, n_groups);
 }
 
-template <class Tile>
-constexpr int widest_groups(int n_rows) {
-  return Tile::max_groups(n_rows);
-}
+// Up to so many rows memory is the limit, and flat tiles over whole panels read it best.
+constexpr uint32_t kMemoryBoundRows = 16;
 
 // Strips of output groups outside, tiles of rows inside: a strip's weights come from memory once and stay in
 // L1/L2.
 template <class Tile>
 void linear(const LinearTask& task) {
   const uint64_t row_bytes = Tile::x_row_bytes(*task.weight);
-  const uint32_t n_tiles = (task.n_rows + Tile::max_rows - 1) / Tile::max_rows;
-  const int strip = widest_groups<Tile>(static_cast<int>((task.n_rows + n_tiles - 1) / n_tiles));
+  const uint32_t tile_rows = task.n_rows <= kMemoryBoundRows ? Tile::few_rows : Tile::max_rows;
+  const uint32_t n_tiles = (task.n_rows + tile_rows - 1) / tile_rows;
+  const int strip = Tile::max_groups(static_cast<int>((task.n_rows + n_tiles - 1) / n_tiles));
+  const uint64_t distance = n_tiles == 1 ? kPrefetchBytes : kPanelGroups * task.weight->group_bytes();
   for (uint32_t group = task.group_begin; group < task.group_end;) {
     const uint32_t in_panel = kPanelGroups - group % kPanelGroups;
     const uint32_t left = task.group_end - group;
@@ -283,13 +300,10 @@ void linear(const LinearTask& task) {
                        .out = task.out + row * task.out_stride + offset,
                        .out_stride = task.out_stride,
                        .bias = task.bias ? task.bias + offset : nullptr,
-                       .accumulate = task.accumulate};
+                       .accumulate = task.accumulate,
+                       .prefetch = {.distance = distance, .period = n_tiles, .countdown = tile + 1}};
       const int n_rows = static_cast<int>(end - row);
-      if (tile == 0) {
-        run_rows<Tile, Tile::max_rows, true>(t, n_rows, static_cast<int>(n_groups));
-      } else {
-        run_rows<Tile, Tile::max_rows, false>(t, n_rows, static_cast<int>(n_groups));
-      }
+      run_rows<Tile, Tile::max_rows>(t, n_rows, static_cast<int>(n_groups));
     }
     group += n_groups;
   }
