@@ -110,10 +110,6 @@ std::string title_of(std::string_view metric) {
   return std::string(metric);
 }
 
-bool more_is_better(std::string_view metric) {
-  return is_accuracy(metric) || last_part(metric).ends_with("_tps") || last_part(metric) == "logprob";
-}
-
 std::string format_bytes(double bytes) {
   constexpr std::array<std::string_view, 5> units = {"B", "KiB", "MiB", "GiB", "TiB"};
   size_t unit = 0;
@@ -153,7 +149,8 @@ std::string format_value(double value, Unit unit) {
     case Unit::plain:
       break;
   }
-  return value == std::floor(value) && std::fabs(value) < 1e15 ? format_count(value) : three_digits(value);
+  const bool is_count = value == std::floor(value) || std::fabs(value) >= 1000;
+  return is_count && std::fabs(value) < 1e15 ? format_count(value) : three_digits(value);
 }
 
 }  // namespace tenure

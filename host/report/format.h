@@ -20,8 +20,6 @@ enum class Unit : uint8_t { plain, share, ratio, bytes, milliseconds, per_second
 Unit unit_of(std::string_view metric);
 // A short name for a column or a chart: "Exact match", "Peak KV bytes".
 std::string title_of(std::string_view metric);
-// True where more is better, false where less is; nothing is implied for counts.
-bool more_is_better(std::string_view metric);
 
 std::string format_value(double value, Unit unit);
 std::string format_bytes(double bytes);

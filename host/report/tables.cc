@@ -246,18 +246,21 @@ std::string heat_table(const std::string& metric, const std::vector<ReportLine>&
 }
 
 std::string gate_table(const std::vector<RunData>& runs) {
+  const bool several = runs.size() > 1;
   std::string body;
   for (const RunData& run : runs) {
     for (const GateLine& gate : run.gates) {
       const std::string_view kind = gate.status == "ok" ? "good" : "bad";
-      body += fmt::format("<tr><td><b class=\"pill {}\">{}</b></td><td>{}</td><td>{}</td><td>{}</td></tr>",
-                          kind, escape_html(gate.status), escape_html(gate.stage), escape_html(gate.cell),
-                          escape_html(gate.text));
+      body += fmt::format("<tr><td><b class=\"pill {}\">{}</b></td>", kind, escape_html(gate.status));
+      if (several) body += fmt::format("<td>{}</td>", escape_html(run.name));
+      body += fmt::format("<td>{}</td><td>{}</td><td class=\"free\">{}</td></tr>", escape_html(gate.stage),
+                          escape_html(gate.cell), escape_html(gate.text));
     }
   }
   if (body.empty()) return {};
-  return table(head("Gate", false) + head("Stage", false) + head("Cell", false) + head("Judged", false),
-               body);
+  std::string heads = head("Gate", false) + (several ? head("Run", false) : "");
+  heads += head("Stage", false) + head("Cell", false) + head("Judged", false);
+  return table(heads, body);
 }
 
 std::string failure_table(const std::vector<RunData>& runs) {
