@@ -20,7 +20,10 @@ class Tree:
         self.root = root
         self.sources: dict[str, Source] = {}
         for top in ("host", "plugins", "plugin_api"):
+            build_folders = {cache.parent for cache in (root / top).rglob("CMakeCache.txt")}
             for path in sorted((root / top).rglob("*")):
+                if build_folders & set(path.parents):
+                    continue
                 if path.suffix in (".h", ".cc", ".c", ".cu", ".cuh"):
                     self.sources[path.relative_to(root).as_posix()] = Source(path)
 

@@ -160,7 +160,7 @@ def _function(code: str, header: str, start: int, end: int) -> Function:
         first_line=_line_at(code, first),
         n_lines=code.count("\n", first, end) + 1,
         n_parameters=parameters.count,
-        is_abi_slot="tenure_call" in header,
+        is_abi_slot=re.search(r"\btenure_(call|error)\s*\*", header) is not None,
     )
 
 
