@@ -91,7 +91,7 @@ TEST_CASE("gates - what is refused") {
        "\"p50\"", ""},
       {"stage = \"out\"\nmetric = \"exact_match\"\nmin = 1\nwhere = {axes = {\"policy.lo.budget\" = "
        "\"1/3\"}}\n",
-       Code::bad_gate, 22, 38, "never is 1/3", "1/2, 1/8"},
+       Code::bad_gate, 22, 39, "never is 1/3", "1/2, 1/8"},
       {"stage = \"out\"\nmetric = \"exact_match\"\nmin = 1\nwhere = {axes = {\"policy.lo.chunk\" = 1}}\n",
        Code::unknown_reference, 22, 18, "is no axis", ""},
       {"stage = \"out\"\nmetric = \"exact_match\"\nmin = 1\nwhere = {prompt_tokens = [5, 4]}\n",
