@@ -25,6 +25,7 @@ constexpr auto linger = std::chrono::microseconds(300);
 
 HotArena::HotArena(uint32_t n_threads)
     : n_threads_(n_threads),
+      parallelism_(tbb::global_control::max_allowed_parallelism, n_threads + 3),
       arena_(static_cast<int>(n_threads), 1, tbb::task_arena::priority::high),
       present_(std::make_unique<std::atomic<bool>[]>(n_threads)) {
   arena_.initialize();

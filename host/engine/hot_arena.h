@@ -2,6 +2,7 @@
 // a sleeping worker costs 15-28 us each time, so between hot_begin and hot_end workers spin for the next region.
 #pragma once
 
+#include <oneapi/tbb/global_control.h>
 #include <oneapi/tbb/task_arena.h>
 #include <tenure/host.h>
 
@@ -45,6 +46,8 @@ class HotArena {
   };
 
   const uint32_t n_threads_;
+  // The flow graph's two workers come on top: spinning workers here must not starve it.
+  tbb::global_control parallelism_;
   tbb::task_arena arena_;
   Region regions_[2];  // by region number's parity: a straggler may still read the one before
   uint64_t region_number_ = 0;

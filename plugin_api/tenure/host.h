@@ -42,7 +42,7 @@ typedef struct tenure_exec_service {
   tenure_head head;
   /* [any] Workers a parallel_for may use, the calling thread included. Constant. */
   uint32_t (*n_workers)(const tenure_host* host);
-  /* [stream] Runs task 0..n_tasks-1, each once, and returns when all are done. A worker takes the next free task, so no
+  /* [stream] or [control] Runs task 0..n_tasks-1, each once, and returns when all are done. A worker takes the next free task, so no
    * task may wait for another. n_tasks < 2^20. Costs ~0.3 us while hot, ~20 us while cold. */
   void (*parallel_for)(const tenure_host* host, uint32_t n_tasks, tenure_task fn, void* ctx);
   /* [stream] Between hot_begin and hot_end the workers spin for their next region, then yield, then sleep. */
