@@ -106,13 +106,24 @@ class PolicyReader {
                    fmt::format("policy \"{}\" does not select at \"{}\"; its manifest says {}",
                                policy_.plugin_id, name_of(phase), names_of(needs.phases)));
     }
-    const bool budget_was_wrong = reader_.take("budget") != nullptr;
-    if (!policy_.when.empty() && policy_.budget.kind == BudgetKind::none && !budget_was_wrong) {
+    if (!policy_.when.empty() && policy_.budget.kind == BudgetKind::none && !budget_was_tried()) {
       findings.add(
           plugin_place, Code::budget_needed,
           fmt::format("{} needs a budget: policy \"{}\" releases slots", reader_.title(), policy_.plugin_id),
           "budget = 512, \"1/8\" or \"24 MiB\"");
     }
+  }
+
+  // A budget that is malformed or misspelt is a finding already; that it is missing would be a second one for
+  // one mistake.
+  bool budget_was_tried() {
+    const auto& known = reader_.known();
+    return std::any_of(reader_.table().members.begin(), reader_.table().members.end(),
+                       [&](const TomlMember& member) {
+                         if (member.key == "budget") return true;
+                         return std::find(known.begin(), known.end(), member.key) == known.end() &&
+                                !nearest(member.key, {"budget"}).empty();
+                       });
   }
 
   void finish(const PluginManifest& manifest) {
