@@ -5,7 +5,7 @@ target_compile_options(tenure_options INTERFACE -Wall -Wextra -Wpedantic -Werror
 target_compile_options(tenure_options INTERFACE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fno-gnu-unique>)
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   target_compile_definitions(tenure_options INTERFACE _GLIBCXX_ASSERTIONS)
-  target_compile_options(tenure_options INTERFACE -O2 -fstack-protector-strong)
+  target_compile_options(tenure_options INTERFACE -fstack-protector-strong)
 endif()
 if(TENURE_SANITIZE)
   # -fno-sanitize=vptr: oneTBB's flow graph trips a false report (its _flow_graph_impl.h casts before construction ends).

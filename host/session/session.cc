@@ -37,6 +37,7 @@ Session::Session(const SessionSetup& setup)
       end_(static_cast<uint32_t>(script().segments.size())) {
   if (sampler_.needs_logits()) logits_.resize(setup.n_vocab);
   ids_.reserve(script().n_total() + setup.max_rebuild_rows);
+  result_.curve.reserve(max_kv_curve);
   if (setup.budget.bounded) {
     result_.budget_slots = setup.budget.slots;
     cache_->reserve(setup.budget.slots + setup.budget.protection.n_sink + policy().chunk + policy().slack +

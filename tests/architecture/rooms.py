@@ -16,7 +16,8 @@ HOST_ROOMS: dict[str, set[str]] = {
     "session": {"error", "tensor", "cache", "plugin", "sampler", "tokenizer", "record", "manifest", "model"},
     "engine": {"error", "tensor", "session", "model", "plugin", "cache", "weights"},
     "eval": {"error", "tensor", "engine", "session", "record"},
-    "graph": {"error", "tensor", "plan", "engine", "session", "record", "eval"},
+    # graph loads what a cell names, so it sees the rooms that make a backend, a model and policies
+    "graph": {"error", "tensor", "manifest", "plan", "plugin", "weights", "model", "engine", "session", "record", "eval"},
     "train": {"error", "tensor", "plan", "engine", "session", "record", "eval", "model", "plugin", "weights"},
     "report": {"error", "tensor", "record"},
 }
@@ -41,6 +42,7 @@ PLUGIN_API: dict[str, set[str]] = {
     "model": {"tenure/backend.h", "tenure/model.h"},
     "session": {"tenure/policy.h"},
     "engine": {"tenure/host.h"},  # it lends its arena as tenure.exec
+    "graph": {"tenure/backend.h", "tenure/policy.h"},
     "main": {"*"},
     "cli": {"*"},
 }
@@ -49,7 +51,7 @@ PLUGIN_API: dict[str, set[str]] = {
 THIRD_PARTY: dict[str, set[str]] = {
     "fmt/": {"host"},
     "toml++/": {"host/manifest", "host/plan"},
-    "nlohmann/": {"host/weights", "host/tokenizer", "host/record"},
+    "nlohmann/": {"host/weights", "host/tokenizer", "host/record", "host/graph", "host/cli"},
     "pcre2.h": {"host/tokenizer"},
     "boost/dll": {"host/plugin"},
     "boost/filesystem": {"host/plugin"},
