@@ -34,7 +34,7 @@ class Runtime {
   Engine& engine() { return *engine_; }
   const Model& model() const { return *model_; }
   const ModelInfo& model_info() const { return *info_; }
-  const Backend& backend() const { return *backend_; }
+  Backend& backend() { return *backend_; }
   const Language& language() const { return *language_; }
   // Settings of a stage's policy in the current cell; valid until the next load.
   const PolicySettings& policy(const PolicyPlan& plan) const;
