@@ -74,6 +74,7 @@ class Engine {
     std::unique_ptr<Session> trunk;
     std::vector<Sibling> siblings;  // of the fork group that runs, in order
     uint32_t next_fork = 0;
+    bool unbounded = false;  // its policy was dropped, and memory for the full cache is reserved
   };
   struct Waiting {
     std::unique_ptr<Job> job;
@@ -91,6 +92,7 @@ class Engine {
   void add_rows(Session& session, uint32_t n_max);
   void forward();
   void decide();
+  void reserve_for_dropped();
   void enforce_time_limits();
   void collect();
   void finish(Active& active);
