@@ -61,9 +61,9 @@ std::string render(const Diagnostic& d) {
     out += fmt::format("\n{} | {}", number, printable_line(d.source_line));
     out += fmt::format("\n{} | {}{}", std::string(number.size(), ' '), blanks(line.substr(0, start)),
                        std::string(std::max<size_t>(1, under.size()), '^'));
-    if (!d.help.empty()) out += " " + printable(d.help);
+    if (!d.help.empty()) out += fmt::format(" {}", printable(d.help));
   } else if (!d.help.empty()) {
-    out += "\n  help: " + printable(d.help);
+    out += fmt::format("\n  help: {}", printable(d.help));
   }
   return out;
 }

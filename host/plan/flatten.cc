@@ -166,9 +166,8 @@ std::map<std::string, std::string> flatten(const Plan& plan) {
     for (auto& [key, value] : cell_entries(cell)) by_key[key].emplace_back(cell.name, std::move(value));
   }
   for (auto& [key, values] : by_key) {
-    const bool same = std::all_of(values.begin(), values.end(),
-                                  [&](const auto& v) { return v.second == values[0].second; });
-    if (same) {
+    const std::string& first = values[0].second;
+    if (std::all_of(values.begin(), values.end(), [&first](const auto& v) { return v.second == first; })) {
       out.emplace(key, std::move(values[0].second));
       continue;
     }

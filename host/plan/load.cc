@@ -189,20 +189,22 @@ class PlanReader {
   }
 
   void check_axes(const std::vector<StagePlan>& all, const std::map<std::string, const CellEdit*>& edits) {
-    for (const auto& [key, edit] : edits) {
-      const std::set<std::string> reached = touched_stages(all, {edit->address});
+    for (const auto& entry : edits) {
+      const CellEdit& edit = *entry.second;
+      const std::set<std::string> reached = touched_stages(all, {edit.address});
       const auto runs = [&](const StagePlan& s) { return gives_rows(s.kind) && reached.contains(s.id); };
       const auto writes = [&](const StagePlan& s) {
-        return s.kind == StageKind::write_jsonl && edit->address.is_section("stage") &&
-               edit->address.parts[1] == s.id;
+        return s.kind == StageKind::write_jsonl && edit.address.is_section("stage") &&
+               edit.address.parts[1] == s.id;
       };
       if (std::any_of(all.begin(), all.end(), writes)) {
+        findings_.add(edit.key_place, Code::matrix_bad_key,
+                      fmt::format("\"{}\" is of a write_jsonl stage, which writes one file for all cells",
+                                  entry.first));
+      } else if (std::none_of(all.begin(), all.end(), runs) && !varies_by_stage(edits, edit)) {
         findings_.add(
-            edit->key_place, Code::matrix_bad_key,
-            fmt::format("\"{}\" is of a write_jsonl stage, which writes one file for all cells", key));
-      } else if (std::none_of(all.begin(), all.end(), runs) && !varies_by_stage(edits, *edit)) {
-        findings_.add(edit->key_place, Code::matrix_bad_key,
-                      fmt::format("axis \"{}\" changes nothing that a generate or score stage uses", key));
+            edit.key_place, Code::matrix_bad_key,
+            fmt::format("axis \"{}\" changes nothing that a generate or score stage uses", entry.first));
       }
     }
   }

@@ -7,12 +7,15 @@
 using namespace tenure;
 
 TEST_CASE("render - the contract's example, to the byte") {
-  const Diagnostic d{.code = Code::unknown_key,
-                     .text = "unknown key \"budgte\" in [policy.locret]",
-                     .where = {"exp.toml", 14, 1},
-                     .source_line = "budgte = \"1/8\"",
-                     .span = 6,
-                     .help = "did you mean \"budget\"?"};
+  Diagnostic d;
+  d.code = Code::unknown_key;
+  d.text = "unknown key \"budgte\" in [policy.locret]";
+  d.where.file = "exp.toml";
+  d.where.line = 14;
+  d.where.column = 1;
+  d.source_line = "budgte = \"1/8\"";
+  d.span = 6;
+  d.help = "did you mean \"budget\"?";
   CHECK(render(d) ==
         "error[E0107]: unknown key \"budgte\" in [policy.locret]\n"
         "  --> exp.toml:14:1\n"

@@ -156,6 +156,10 @@ TEST_CASE("matrix - what is refused, and where") {
             Code::matrix_bad_key, 23, 1, "is no axis", "did you mean \"stage.out.seed\"?");
   check_one("[policy.idle]\nplugin = \"full\"\n[matrix]\n\"policy.idle.chunk\" = [1, 2]\n",
             Code::matrix_bad_key, 23, 1, "changes nothing");
+  check_one(
+      "[[stage]]\nid = \"w\"\nkind = \"write_jsonl\"\nfrom = \"out\"\npath = "
+      "\"x\"\n[matrix]\n\"stage.w.format\" = [\"openai\"]\n",
+      Code::matrix_bad_key, 26, 1, "writes one file for all cells");
   check_one("[matrix]\n\"policy.lo.budget\" = [\"1/2\", 0]\n", Code::out_of_range, 21, 30, "is 0");
 }
 
