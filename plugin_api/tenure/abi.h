@@ -3,8 +3,9 @@
  * Rules of all headers in this folder:
  *  - C11, only fixed-width integers, pointers and IEEE floats in structs; no hidden padding.
  *  - The first member of every table, argument and result struct is `tenure_head`. The side that fills a struct sets
- *    `head.struct_size = sizeof(it)`. A reader uses min(struct_size, its own sizeof), takes absent members as zero, and
- *    answers TENURE_TOO_NEW when members it does not know are not zero.
+ *    `head.struct_size = sizeof(it)`. A reader uses min(struct_size, its own sizeof) and takes absent members as zero.
+ *    In an argument, members that it does not know must be zero: otherwise it answers TENURE_TOO_NEW. Slots of a table
+ *    that it does not know it ignores.
  *  - Tables grow at the end only. A slot never moves, changes its signature or becomes NULL once required.
  *  - Views (tenure_str, pointers inside call arguments) are valid until the call returns, unless said otherwise.
  *  - Nothing is freed across the border: who creates an object destroys it through its own table.

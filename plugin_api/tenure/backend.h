@@ -6,8 +6,8 @@
  * unchanged until the next synchronize(), which also reports errors of work enqueued before it. All other arrays
  * (ids, positions, segments, page tables, pos, mass, results) are host memory.
  *
- * Exactness (`strict`, DESIGN.md 3): a row's results depend only on its own sequence, its segment's kind, the model and
- * the code path chosen at create(): never on the other rows, the number of rows, the thread count or the task split.
+ * Exactness: a row's results depend only on its own sequence, its segment's kind, the model and the code path chosen at
+ * create(): never on the other rows, the number of rows, the thread count or the task split. Always, in every run.
  *
  * The cache: per (sequence, layer, KV head) a ragged list of pages of `page_slots` slots. Page contents are the
  * backend's own; the host hands out page indices: address = pool base + index * page_bytes. Keys are stored rotated.
@@ -45,7 +45,7 @@ typedef struct tenure_backend_properties {
   tenure_str code_path;    /* "avx512", "avx2", "scalar"… part of a run's identity */
   uint64_t memory_bytes;   /* what the device has; 0 = the process's own memory */
   uint32_t batch_rows;     /* rows it likes in one forward */
-  uint32_t evidence;       /* TENURE_EVIDENCE_* bits it can supply */
+  uint32_t evidence;       /* TENURE_EVIDENCE_* bits it can supply; a policy that needs another is refused */
   uint32_t host_visible;   /* 1: the host may read and write memory from alloc() after synchronize() */
   uint32_t row_granularity; /* a chunk is cut only at multiples of this many rows from its start */
 } tenure_backend_properties;
@@ -107,10 +107,10 @@ typedef struct tenure_kv_pool {
 
 /* One (segment, KV head) of one layer. */
 typedef struct tenure_kv_view {
-  const uint32_t* pages;     /* page indices, ceil(n_slots / page_slots) */
+  const uint32_t* pages;     /* page indices, at least ceil(n_slots / page_slots) */
   const int32_t* pos;        /* (n_slots) position of each slot; filled by the host for appended slots too */
   float* mass;               /* (n_slots) attend adds to it, or NULL */
-  const tenure_kv_run* runs; /* (n_runs) in slot order, n_slots in total; NULL = one run of shift 0 */
+  const tenure_kv_run* runs; /* (n_runs) in slot order, n_slots in total, in any number; NULL = one run of shift 0 */
   const uint8_t* write_mask; /* (segment.n_rows) 0 = this head holds the row's position already; NULL = all written */
   uint32_t n_runs;
   uint32_t n_slots;    /* including the rows of this forward */
@@ -192,15 +192,17 @@ typedef struct tenure_page_copy {
   uint32_t dst;
 } tenure_page_copy;
 
-/* ---- the table ---- every slot is required unless marked optional. */
+/* ---- the table ---- every slot is required. */
 enum { TENURE_MEMORY_ACTIVATIONS = 0, TENURE_MEMORY_POOL = 1 /* large, touched page by page, zero at first */ };
 enum { TENURE_COPY_TO_DEVICE = 0, TENURE_COPY_TO_HOST = 1, TENURE_COPY_ON_DEVICE = 2 };
 
 typedef struct tenure_backend_api {
   tenure_head head; /* rev = 1 */
 
-  /* [control] config: the manifest's parameters in their order. `host` outlives the backend. */
+  /* [control] config: the manifest's parameters in their order; valid for the call. `host` outlives the backend. *out is
+   * not NULL. */
   tenure_status (*create)(const tenure_host* host, const tenure_config* config, tenure_backend** out, tenure_error* error);
+  /* [control] Everything that alloc and weights_create gave is gone by then. */
   void (*destroy)(tenure_backend* self);
   /* [any] strings live as long as the backend */
   tenure_status (*properties)(const tenure_backend* self, tenure_backend_properties* out, tenure_error* error);
@@ -210,13 +212,16 @@ typedef struct tenure_backend_api {
   tenure_status (*page_layout)(const tenure_backend* self, uint32_t head_dim, uint32_t k_type, uint32_t v_type,
                                tenure_page_layout* out, tenure_error* error);
 
-  /* [control] kind: TENURE_MEMORY_*. At least 64-byte aligned; the pool at least 2 MiB. */
+  /* [control] kind: TENURE_MEMORY_*. Aligned to 64 bytes at least, a pool to 2 MiB. A pool is as large as [engine] memory
+   * and mostly untouched, so its bytes should cost nothing before they are used. */
   tenure_status (*alloc)(tenure_backend* self, uint64_t bytes, uint32_t kind, void** out, tenure_error* error);
+  /* [control] p from alloc. Work that is enqueued may still use it: wait for it, or free later. */
   void (*free)(tenure_backend* self, void* p);
   /* [stream] direction: TENURE_COPY_* */
   tenure_status (*copy)(tenure_backend* self, void* dst, const void* src, uint64_t bytes, uint32_t direction,
                         tenure_error* error);
-  /* [stream] Blocks until everything enqueued is done; returns its first failure, with the op's name in error.where. */
+  /* [stream] Blocks until everything enqueued is done; returns its first failure, with the op's name in error.where. What
+   * was enqueued behind a failure need not run; afterwards the backend takes work again. */
   tenure_status (*synchronize)(tenure_backend* self, tenure_error* error);
 
   /* [control] The weights come once, in any order; the backend copies or repacks during weights_add, and the source may
@@ -224,15 +229,19 @@ typedef struct tenure_backend_api {
   tenure_status (*weights_create)(tenure_backend* self, const tenure_model_info* info, tenure_weights** out,
                                   tenure_error* error);
   tenure_status (*weights_add)(tenure_weights* weights, const tenure_weight* weight, tenure_error* error);
+  /* bytes: what they take as packed. */
   tenure_status (*weights_finish)(tenure_weights* weights, uint64_t* bytes, tenure_error* error);
+  /* Also of unfinished weights. As with free, enqueued work may still use them. */
   void (*weights_destroy)(tenure_weights* weights);
 
-  /* [control] Once before forwards: the most rows, segments and wants one forward will have and the most positions any
-   * row will reach. Nothing is allocated in forwards that stay inside. May be called again with larger numbers. */
+  /* [control] Before forwards: the most rows (at most one want each) and segments one forward will have, and the most
+   * positions any row will reach. Nothing is allocated in forwards that stay inside. Comes again, between forwards, when a
+   * longer request does. */
   tenure_status (*reserve)(tenure_backend* self, const tenure_weights* weights, uint32_t n_rows, uint32_t n_segments,
                            uint32_t n_positions, tenure_error* error);
 
-  /* [stream] A forward: begin, embed, per layer {qkv, rope, cache_append, attend, attn_out, mlp}, head, end. */
+  /* [stream] A forward: begin, embed, per layer {qkv, rope, cache_append, attend, attn_out, mlp}, head if anything is wanted,
+   * end. After an op that fails at once only end follows; after a begin that fails, nothing. */
   tenure_status (*forward_begin)(tenure_backend* self, const tenure_forward* forward, tenure_error* error);
   /* x (n_rows, n_embd) = embedding rows of forward.ids */
   tenure_status (*embed)(tenure_backend* self, const tenure_forward* forward, float* x, tenure_error* error);
@@ -243,6 +252,8 @@ typedef struct tenure_backend_api {
   /* q_out and k_out may be q and k. */
   tenure_status (*rope)(tenure_backend* self, const tenure_forward* forward, uint32_t layer, const float* q, const float* k,
                         float* q_out, float* k_out, tenure_error* error);
+  /* k, v (n_rows, n_kv_heads * head_dim), k rotated; segments (forward.n_segments), here and in attend. Row i of a segment
+   * goes to the next slot from first_slot on, unless write_mask[i] is 0. */
   tenure_status (*cache_append)(tenure_backend* self, const tenure_forward* forward, uint32_t layer,
                                 const tenure_segment* segments, const float* k, const float* v, tenure_error* error);
   /* out (n_rows, n_heads * head_dim). A row at position p sees the slots of its sequence with pos <= p, and, in a layer
@@ -255,7 +266,7 @@ typedef struct tenure_backend_api {
                             tenure_error* error);
   /* x += W_down (silu(W_gate h) * (W_up h)), h = rms_norm(x) */
   tenure_status (*mlp)(tenure_backend* self, const tenure_forward* forward, uint32_t layer, float* x, tenure_error* error);
-  /* Results are there after synchronize(). */
+  /* rms_norm(x) * W_output for the rows that are wanted. Results are there after synchronize(). */
   tenure_status (*head_logits)(tenure_backend* self, const tenure_forward* forward, const float* x, uint32_t n_wants,
                                const tenure_want* wants, tenure_error* error);
   tenure_status (*forward_end)(tenure_backend* self, const tenure_forward* forward, tenure_error* error);

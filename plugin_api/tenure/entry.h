@@ -1,7 +1,7 @@
 /* The one symbol of a plugin, and what the host learns from it.
  *
  * Order: manifest read and checked (no code runs) -> library loaded -> tenure_library_v1() -> versions negotiated ->
- * init -> needs (policies) -> create -> … -> destroy -> fini at process end. A library is never unloaded.
+ * init -> needs (policies) -> create -> … -> destroy -> fini when the host ends. A library is never unloaded.
  */
 #ifndef TENURE_ENTRY_H
 #define TENURE_ENTRY_H
@@ -34,14 +34,14 @@ typedef struct tenure_library {
   tenure_head head;
   uint32_t abi_major;       /* TENURE_ABI_MAJOR of the headers it was built with */
   uint32_t abi_minor_built; /* TENURE_ABI_MINOR of those headers */
-  uint32_t abi_minor_min;   /* oldest host minor it runs on */
+  uint32_t abi_minor_min;   /* oldest host minor it runs on. These three and `version` repeat the manifest */
   uint32_t n_plugins;
   tenure_str id;
   tenure_str version;
   const tenure_plugin* const* plugins; /* (n_plugins) */
-  /* [control] Optional (NULL: nothing to do). `host` lives as long as the process. */
+  /* [control] Optional (NULL: nothing to do). `host` lives until fini has returned. */
   tenure_status (*init)(const tenure_host* host, tenure_error* error);
-  /* [control] Optional. */
+  /* [control] Optional. Not called in a process that is killed. */
   void (*fini)(const tenure_host* host);
 } tenure_library;
 

@@ -15,7 +15,7 @@ typedef struct tenure_host {
   uint32_t abi_major;
   uint32_t abi_minor; /* the agreed minor: min(host, plugin built) */
   void* ctx;          /* the host's; pass the tenure_host itself to services */
-  /* [any] The table of a service or NULL. Static for the life of the process. */
+  /* [any] The table of a service, or NULL: unknown, or min_rev above 1. Static for the life of the process. */
   const void* (*query)(const struct tenure_host* self, tenure_str service_id, uint32_t min_rev);
 } tenure_host;
 
@@ -27,25 +27,29 @@ typedef struct tenure_log_service {
   void (*write)(const tenure_host* host, uint32_t level, tenure_str text);
 } tenure_log_service;
 
-/* ---- tenure.mem/1 ---- Host memory that is counted in kv.policy_bytes and admission. */
+/* ---- tenure.mem/1 ---- Host memory, counted for each library. For what does not grow with tokens: state that does belongs
+ * into the blocks that needs() declares, which kv.policy_bytes and forks know. */
 typedef struct tenure_mem_service {
   tenure_head head;
-  /* [any] NULL when the plugin's allowance is used up. alignment: a power of two <= 4096. */
+  /* [any] Not zeroed. NULL when the plugin's allowance is used up. alignment: a power of two <= 4096. */
   void* (*alloc)(const tenure_host* host, uint64_t bytes, uint64_t alignment);
   /* [any] p from alloc, or NULL. */
   void (*free)(const tenure_host* host, void* p);
 } tenure_mem_service;
 
-/* ---- tenure.exec/1 ---- The host's threads: one oneTBB arena, entered by the engine's thread. */
+/* ---- tenure.exec/1 ---- The host's threads: one oneTBB arena, entered by the thread that called the plugin. Not for threads
+ * of the plugin's own. */
 typedef void (*tenure_task)(void* ctx, uint32_t task, uint32_t worker); /* worker < n_workers; must not throw */
 typedef struct tenure_exec_service {
   tenure_head head;
   /* [any] Workers a parallel_for may use, the calling thread included. Constant. */
   uint32_t (*n_workers)(const tenure_host* host);
-  /* [stream] or [control] Runs task 0..n_tasks-1, each once, and returns when all are done. A worker takes the next free task, so no
-   * task may wait for another. n_tasks < 2^20. Costs ~0.3 us while hot, ~20 us while cold. */
+  /* [stream], [seq] or [control], and not from inside a task. Runs task 0..n_tasks-1, each once, and returns when all are
+   * done. A worker takes the next free task, so no task may wait for another. n_tasks < 2^20. Costs ~0.3 us while hot,
+   * ~20 us while cold. */
   void (*parallel_for)(const tenure_host* host, uint32_t n_tasks, tenure_task fn, void* ctx);
-  /* [stream] Between hot_begin and hot_end the workers spin for their next region, then yield, then sleep. */
+  /* [stream] Between hot_begin and hot_end the workers spin for their next region, then yield, then sleep. A backend calls
+   * them in forward_begin and forward_end. */
   void (*hot_begin)(const tenure_host* host);
   void (*hot_end)(const tenure_host* host);
 } tenure_exec_service;

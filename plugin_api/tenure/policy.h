@@ -8,6 +8,8 @@
  *   kv_head  a view of layer l has its n_kv_heads heads
  *   layer    a view of layer l has one head (all KV heads of the layer hold the same slots)
  *   token    calls come once, with layer = TENURE_ALL_LAYERS and one head (all layers hold the same slots)
+ *
+ * All hooks run on the engine's thread, one at a time. No hook is called for a sequence without a budget but begin and end.
  */
 #ifndef TENURE_POLICY_H
 #define TENURE_POLICY_H
@@ -30,8 +32,8 @@ enum { TENURE_GRANULARITY_TOKEN = 0, TENURE_GRANULARITY_LAYER = 1, TENURE_GRANUL
 enum { TENURE_LOCATION_HOST = 0, TENURE_LOCATION_DEVICE = 1 };
 enum {
   TENURE_PHASE_CHUNK = 1 << 0,       /* after each chunk of prefill */
-  TENURE_PHASE_PREFILL_END = 1 << 1, /* after the last one of a segment */
-  TENURE_PHASE_DECODE = 1 << 2       /* every `period` steps */
+  TENURE_PHASE_PREFILL_END = 1 << 1, /* after the last one of a segment; that is a CHUNK where `when` has "chunk" too */
+  TENURE_PHASE_DECODE = 1 << 2       /* observe every step, select every `period` steps */
 };
 enum { TENURE_POSITIONS_ORIGINAL = 0, TENURE_POSITIONS_RANK = 1 };
 
@@ -51,10 +53,10 @@ typedef struct tenure_needs {
 /* Given to every hook. */
 typedef struct tenure_call {
   tenure_head head;
-  uint32_t phase;         /* one TENURE_PHASE_* bit; in prepare CHUNK or DECODE */
-  uint32_t last_chunk;    /* 1: this chunk ends its segment's prompt */
-  const int32_t* cancel;  /* becomes non-zero when the request is cancelled */
-  uint64_t step;          /* decode steps of the sequence so far */
+  uint32_t phase;         /* one TENURE_PHASE_* bit; in begin CHUNK, in prepare CHUNK or DECODE */
+  uint32_t last_chunk;    /* 1: this chunk ends its segment's text, or what the segment scores; 0 in begin and prepare */
+  const int32_t* cancel;  /* becomes non-zero when the request is cancelled; NULL: it cannot be */
+  uint64_t step;          /* decode steps so far; in observe and select of the call's first sequence */
 } tenure_call;
 
 /* Valid until end(). */
@@ -84,7 +86,8 @@ typedef struct tenure_head_view {
   const int32_t* pos;   /* (n_slots) position in the sequence */
   const float* score;   /* (n_slots) what score() last said; 0 for new slots */
   const uint8_t* flags; /* (n_slots) TENURE_SLOT_*: what the host protects in this decision, and rebuilt slots */
-  const float* mass;    /* (n_slots) attention mass since the last decision, or NULL when not needed (backend.h) */
+  const float* mass;    /* (n_slots) attention mass that this chunk's or step's rows added, the mean over the KV heads that
+                           share the slots; NULL when not needed (backend.h) */
   float* state;         /* (n_slots, state_floats_per_slot) the policy's own, 0 for new slots; NULL when not declared */
   uint32_t n_slots;
   uint32_t budget; /* slots this head would keep under scope "head"; UINT32_MAX = no budget */
@@ -100,21 +103,25 @@ typedef struct tenure_view {
   uint32_t n_tokens;             /* fed so far, this chunk or step included */
   uint32_t phase;                /* of the decision this view is for */
   const int32_t* ids;            /* (n_tokens) */
-  const uint8_t* released;       /* (n_tokens) 1 = some layer and head no longer holds the position; NULL unless rebuild */
+  const uint8_t* released;       /* (n_tokens) 1 = some layer and head no longer holds the position, and it is not rebuilt
+                                    now; NULL unless rebuild */
   float* token_state;            /* (n_tokens, state_floats_per_token) by position, or NULL */
 } tenure_view;
 
-/* The verdict under construction. Verbs check what they get and return TENURE_BAD_PLAN with the reason; the request then
+/* The verdict under construction. Verbs check what they get and return TENURE_BAD_PLAN with the reason (TENURE_NUMERIC for
+ * a score that is not finite, TENURE_INVALID_STATE for a verb out of place). Whatever the policy then answers, the request
  * fails with the plugin's name (or goes on with the full cache, as the pipeline says) and the cache stays as it was. */
 typedef struct tenure_keepset {
   tenure_head head;
   void* ctx; /* the host's */
-  /* One f32 per slot for every head of the view, finite; higher stays. Copied into the side arrays. n_keep (n_heads)
-   * gives budgets of its own per head, or NULL. `layer` as in the call. */
+  /* In observe and select. One f32 per slot for every head of the view, finite; higher stays. Copied into the side arrays,
+   * where it counts until the next one. n_keep (n_heads) gives budgets of its own per head, together at most the budget of
+   * all, or NULL. `layer` as in the call. */
   tenure_status (*score)(struct tenure_keepset* self, uint32_t layer, const float* const* scores, const uint32_t* n_keep,
                          tenure_error* error);
-  /* Exactly these slots stay: for head h slots[offsets[h] .. offsets[h+1]), ascending, unique, in range, protected and
-   * rebuilt-and-named ones included, within the budget. offsets has n_heads + 1 entries. */
+  /* In select. Exactly these slots stay: for head h slots[offsets[h] .. offsets[h+1]), ascending, unique, in range, every
+   * slot with a flag included; those not rebuilt together within the budget of all heads. offsets has n_heads + 1 entries,
+   * the first 0. */
   tenure_status (*keep)(struct tenure_keepset* self, uint32_t layer, const uint32_t* offsets, const uint32_t* slots,
                         tenure_error* error);
   /* Only in prepare: recompute positions [first_pos, first_pos + n) with the coming chunk or step. Each must be released;
@@ -123,7 +130,8 @@ typedef struct tenure_keepset {
   tenure_status (*rebuild)(struct tenure_keepset* self, int32_t first_pos, uint32_t n, tenure_error* error);
 } tenure_keepset;
 
-/* One sequence's part of an observe call. Row views are (n_rows, …) of the chunk or step, or data = NULL when not needed. */
+/* One sequence's part of an observe call. Row views are (n_rows, …) of the chunk or step, or data = NULL when not needed.
+ * This draft supplies no rows (n_rows = 0): a policy that needs them is refused when it is loaded. */
 typedef struct tenure_evidence {
   tenure_head head;
   const tenure_view* view;
@@ -141,28 +149,33 @@ typedef struct tenure_evidence {
 typedef struct tenure_policy_api {
   tenure_head head; /* rev = 1 */
 
-  /* [control] Optional. Called before the model is loaded; config is valid for the call. */
+  /* [control] Optional. Called before create; config is valid for the call. */
   tenure_status (*needs)(const tenure_model_info* model, const tenure_config* config, tenure_needs* out,
                          tenure_error* error);
-  /* [control] model lives as long as the policy; config is valid for the call. */
+  /* [control] model lives as long as the policy; config is valid for the call. *out may stay NULL: nothing to remember. It
+   * is then the `self` of every hook. */
   tenure_status (*create)(const tenure_host* host, const tenure_model_info* model, const tenure_config* config,
                           tenure_policy** out, tenure_error* error);
   /* [control] after every sequence has ended */
   void (*destroy)(tenure_policy* self);
-  /* [seq] Optional: without it seq is NULL. State that grows with the sequence belongs into the declared blocks. */
+  /* [seq] Optional: without it seq is NULL, and *out may stay NULL. State that grows with the sequence belongs into the
+   * declared blocks. A forked sequence begins with info->forked. */
   tenure_status (*begin)(tenure_policy* self, const tenure_call* call, const tenure_sequence_info* info, tenure_seq** out,
                          tenure_error* error);
-  /* [seq] Optional. */
+  /* [seq] Optional. For every sequence that began, seq NULL or not. */
   void (*end)(tenure_policy* self, tenure_seq* seq);
-  /* [seq] Optional. Before a chunk or step is run: ids (n) will be fed at first_pos. Called only if needs say rebuild. */
+  /* [seq] Optional. Before a chunk or every `period`-th step is run: ids (n) will be fed at first_pos. The view is of all
+   * layers. Called only if needs say rebuild. */
   tenure_status (*prepare)(tenure_policy* self, const tenure_call* call, const tenure_view* view, const int32_t* ids,
                            uint32_t n, int32_t first_pos, tenure_keepset* keepset, tenure_error* error);
-  /* [seq] Optional. Called only if needs say evidence: once a layer for all sequences of the batch that finished a chunk
-   * or made a step. statuses (n): one answer a sequence; the call's own status fails them all. */
+  /* [seq] Optional. Called only if needs say attention_mass: after the forward, layer by layer, for all sequences of the
+   * batch that finished a chunk or made a step, over their budget or not. statuses (n), all TENURE_OK: one answer a
+   * sequence; the call's own status fails them all. */
   tenure_status (*observe)(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
                            const tenure_evidence* const* evidence, tenure_status* statuses, tenure_error* error);
-  /* [seq] Optional. At a decision, when a sequence is over its budget: per layer after its observe, or once with
-   * TENURE_ALL_LAYERS (granularity token, budget scope global). May call score or keep. Neither said, ever = keep all. */
+  /* [seq] Optional. At a decision, for the sequences that are over their budget: after every observe, per layer, or once with
+   * TENURE_ALL_LAYERS (granularity token, budget scope global). May call score or keep; keep wins. Neither said now: the
+   * last scores decide; never said: keep all. */
   tenure_status (*select)(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
                           const tenure_view* const* views, tenure_keepset* const* keepsets, tenure_status* statuses,
                           tenure_error* error);
