@@ -103,8 +103,8 @@ typedef struct tenure_view {
   uint32_t n_tokens;             /* fed so far, this chunk or step included */
   uint32_t phase;                /* of the decision this view is for */
   const int32_t* ids;            /* (n_tokens) */
-  const uint8_t* released;       /* (n_tokens) 1 = some layer and head no longer holds the position, and it is not rebuilt
-                                    now; NULL unless rebuild */
+  const uint8_t* released;       /* (n_tokens) 1 = some layer and head released the position, rebuilt since or not; NULL
+                                    unless rebuild */
   float* token_state;            /* (n_tokens, state_floats_per_token) by position, or NULL */
 } tenure_view;
 
