@@ -110,7 +110,8 @@ typedef struct tenure_view {
 
 /* The verdict under construction. Verbs check what they get and return TENURE_BAD_PLAN with the reason (TENURE_NUMERIC for
  * a score that is not finite, TENURE_INVALID_STATE for a verb out of place). Whatever the policy then answers, the request
- * fails with the plugin's name (or goes on with the full cache, as the pipeline says) and the cache stays as it was. */
+ * fails with the plugin's name (or goes on and releases nothing more, as the pipeline says), and the slots that the call was
+ * about stay as they were. */
 typedef struct tenure_keepset {
   tenure_head head;
   void* ctx; /* the host's */
