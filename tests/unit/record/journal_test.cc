@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -40,11 +41,6 @@ ResultRow numbered_row(const std::string& id, size_t text_bytes) {
     if (write(acknowledge, &done, 1) != 1) _exit(1);
   }
 }
-
-struct LimitedWriter {
-  int64_t acknowledged = 0;
-  int exit_code = 0;
-};
 
 // Runs in a child, since the limit is the process's.
 template <class Body>
@@ -94,6 +90,7 @@ TEST_CASE("journal - 60 kills lose no acknowledged row and leave no torn one") {
     REQUIRE(pipe(ends) == 0);
     const pid_t child = fork();
     if (child == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
       close(ends[0]);
       write_until_killed(run, iteration, ends[1]);
     }

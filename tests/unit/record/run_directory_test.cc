@@ -1,6 +1,7 @@
 #include "record/run_directory.h"
 
 #include <doctest/doctest.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -93,6 +94,7 @@ TEST_CASE("run directory - a second process is told who holds the lock, and a ki
   REQUIRE(pipe(ends) == 0);
   const pid_t child = fork();
   if (child == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  // gone with the test, however that ends
     const RunDirectory held = RunDirectory::open({.path = run, .manifest = "{}"});
     if (write(ends[1], "x", 1) != 1) _exit(1);
     pause();
