@@ -69,7 +69,7 @@ std::string shorten(std::string_view text, size_t most) {
   return std::string(text);
 }
 
-Unit unit_of(std::string_view metric) {
+Unit shown_unit(std::string_view metric) {
   if (is_accuracy(metric)) return Unit::share;
   if (metric.starts_with("compare.") && metric.find('.', 8) != std::string_view::npos) return Unit::ratio;
   const std::string_view last = last_part(metric);

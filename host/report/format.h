@@ -17,7 +17,7 @@ enum class Unit : uint8_t { plain, share, ratio, bytes, milliseconds, per_second
 
 // The unit of a row path: "kv.peak_bytes" are bytes, "exact_match" is a share, "compare.kv.peak_bytes" a
 // ratio.
-Unit unit_of(std::string_view metric);
+Unit shown_unit(std::string_view metric);
 // A short name for a column or a chart: "Exact match", "Peak KV bytes".
 std::string title_of(std::string_view metric);
 

@@ -104,7 +104,7 @@ std::vector<std::string> charted_metrics(const std::vector<ReportLine>& lines) {
 }
 
 LineChart context_chart(const std::string& metric, const std::vector<ReportLine>& lines) {
-  const Unit unit = unit_of(metric);
+  const Unit unit = shown_unit(metric);
   const bool median = metric.ends_with("_ms");
   LineChart chart{
       .title = title_of(metric), .x_label = "prompt tokens, up to", .x_is_log2 = true, .unit = unit};

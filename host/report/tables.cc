@@ -44,7 +44,7 @@ std::string cell_of(double sort_value, const std::string& html, std::string_view
 std::string metric_cell(const GroupSummary& group, const std::string& metric, double column_max) {
   const MetricSummary* m = metric_in(group, metric);
   if (!m) return "<td class=\"n none\" data-v=\"\">–</td>";
-  const Unit unit = unit_of(metric);
+  const Unit unit = shown_unit(metric);
   const double value = told(*m, metric);
   const std::string tip = fmt::format(
       "mean {} (95 %: {} to {}), p50 {}, p90 {}, p99 {}, max {}, n = {}", format_value(m->mean, unit),
@@ -188,7 +188,7 @@ std::string compare_table(const std::vector<ReportLine>& lines, bool several_run
 }
 
 std::string bar_list(const std::string& metric, const std::vector<ReportLine>& lines) {
-  const Unit unit = unit_of(metric);
+  const Unit unit = shown_unit(metric);
   double most = 0;
   for (const ReportLine& line : lines) {
     if (const MetricSummary* m = metric_in(line.cell->group, metric))
@@ -213,7 +213,7 @@ std::string bar_list(const std::string& metric, const std::vector<ReportLine>& l
 }
 
 std::string heat_table(const std::string& metric, const std::vector<ReportLine>& lines) {
-  const Unit unit = unit_of(metric);
+  const Unit unit = shown_unit(metric);
   std::set<int64_t> contexts;
   for (const ReportLine& line : lines) {
     for (const ContextSummary& c : line.cell->by_context) {

@@ -54,10 +54,10 @@ TEST_CASE("chart - without points is nothing") {
 }
 
 TEST_CASE("format - units follow the row path") {
-  CHECK(format_value(0.9234, unit_of("exact_match")) == "92.3 %");
-  CHECK(format_value(3 * 1024 * 1024, unit_of("kv.peak_bytes")) == "3.00 MiB");
-  CHECK(format_value(0.125, unit_of("compare.kv.peak_bytes")) == "×0.125");
-  CHECK(format_value(12.34, unit_of("timing.ttft_ms")) == "12.3 ms");
+  CHECK(format_value(0.9234, shown_unit("exact_match")) == "92.3 %");
+  CHECK(format_value(3 * 1024 * 1024, shown_unit("kv.peak_bytes")) == "3.00 MiB");
+  CHECK(format_value(0.125, shown_unit("compare.kv.peak_bytes")) == "×0.125");
+  CHECK(format_value(12.34, shown_unit("timing.ttft_ms")) == "12.3 ms");
   CHECK(format_count(1234567) == "1,234,567");
   CHECK(format_count(123) == "123");
   CHECK(format_tokens(8192) == "8K");
