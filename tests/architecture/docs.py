@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The guides under docs/ speak the truth: their table of rooms is the one that is enforced, every whole pipeline they
-show passes `tenure validate`, and the commands, error codes and files they name are there. Reads TENURE_BUILD_DIR."""
+show passes `tenure validate`, and the commands, error codes and files they name are there, no command unnamed. Reads TENURE_BUILD_DIR."""
 
 import os
 import re
@@ -68,12 +68,17 @@ def missing_names(page: Path, commands: set[str], error_codes: set[int]) -> list
             + [f"{page.name} names E{code}, which is no error" for code in codes])
 
 
+def unnamed_commands(commands: set[str]) -> list[str]:
+    text = (ROOT / "docs/pipelines.md").read_text(encoding="utf-8")
+    return [f"pipelines.md does not name `tenure {name}`" for name in sorted(commands) if f"`tenure {name}" not in text]
+
+
 def main() -> int:
     listed = (ROOT / "host/cli/commands.cc").read_text(encoding="utf-8")
     commands = {name.replace("_", " ") for name in re.findall(r"\b([a-z_]+)_command\(\)", listed)}
     codes_text = (ROOT / "host/error/codes.h").read_text(encoding="utf-8")
     error_codes = {int(number) for number in re.findall(r"^  \w+ = (\d+),", codes_text, re.MULTILINE)}
-    failures = wrong_rooms()
+    failures = wrong_rooms() + unnamed_commands(commands)
     for page in PAGES:
         failures += wrong_pipelines(page) + missing_names(page, commands, error_codes)
     print(f"{len(PAGES)} pages, {len(failures)} failures")
