@@ -41,7 +41,6 @@ Value list_of(const std::vector<std::string>& texts) {
 
 Value items_of(const Value& self) {
   Items pairs;
-  if (self.is<Undefined>()) return make_list({});
   const auto* dict = self.as<Dict>();
   if (!dict) throw Failure(fmt::format("items: {} is not a dict", type_name(self)));
   for (const auto& [key, value] : *dict->fields) pairs.push_back(make_list({{key}, value}));
@@ -117,8 +116,9 @@ Value method_replace(const Value& self, Arguments arguments) {
                   need_string(arguments[1], "replace: the second argument"), integer_or(arguments[2], -1))};
 }
 
+// Jinja's filter takes undefined for an empty dict; the method does not.
 Value filter_items(const Value& self, Arguments) {
-  return items_of(self);
+  return self.is<Undefined>() ? make_list({}) : items_of(self);
 }
 
 Value filter_reverse(const Value& self, Arguments) {

@@ -16,7 +16,8 @@ class ExpressionParser {
   ExpressionPtr parse() { return parse_conditional(); }
   // `a, b` is a list of two, as what a set statement assigns.
   ExpressionPtr parse_tuple();
-  // Without `x if y else z`: what a for statement iterates, as its own "if" follows.
+  // Without `x if y else z`: what a for statement iterates (its own "if" may follow), and an if statement's
+  // condition.
   ExpressionPtr parse_without_conditional() { return parse_or(); }
 
   // loop.* means something only inside a for.

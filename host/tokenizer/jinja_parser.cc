@@ -87,7 +87,7 @@ class Parser {
       tokens_.take();
       tokens_.take();
       Branch branch;
-      branch.condition = expressions_.parse();
+      branch.condition = expressions_.parse_without_conditional();
       close_tag();
       branch.body = parse_body({"elif", "else", "endif"});
       statement.branches.push_back(std::move(branch));

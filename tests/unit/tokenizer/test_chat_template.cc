@@ -92,6 +92,8 @@ TEST_CASE("chat template - what fails for these messages says where") {
   CHECK(error_of("{{ 'a' + 1 }}") == "322 1:4");
   CHECK(error_of("{{ 9223372036854775807 + 1 }}") == "322 1:4");
   CHECK(error_of("{{ messages }}") == "322 1:1");
+  CHECK(error_of("{{ x | items | length }}{{ x.items() }}") == "322 1:29");
+  CHECK(error_of("{% if 1 if 2 else 3 %}{% endif %}") == "321 1:9");
   try {
     render("{{ raise_exception('roles must alternate') }}");
     FAIL("raise_exception must raise");
