@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The guides under docs/ speak the truth: their table of rooms is the one that is enforced, every whole pipeline they
-show passes `tenure validate`, and the commands, error codes and files they name are there, no command unnamed. Reads TENURE_BUILD_DIR."""
+show passes `tenure validate`, the commands, error codes and files they name are there, and no command goes unnamed. Reads
+TENURE_BUILD_DIR."""
 
 import os
 import re
