@@ -31,7 +31,16 @@ uint32_t granularity_of(Granularity granularity) {
   return TENURE_GRANULARITY_KV_HEAD;
 }
 
-PolicySettings settings_of(const PolicyPlan& plan, const Policy& policy) {
+template <typename Params>
+std::string text_of(const Params& params) {
+  std::string text;
+  for (const ParamValue& param : params) text += fmt::format(" {}={}", param.name, to_text(param));
+  return text;
+}
+
+}  // namespace
+
+PolicySettings policy_settings(const PolicyPlan& plan, const Policy& policy) {
   return {.name = plan.name,
           .policy = &policy,
           .granularity = granularity_of(plan.needs.granularity),
@@ -52,15 +61,6 @@ PolicySettings settings_of(const PolicyPlan& plan, const Policy& policy) {
           .n_local = plan.n_local,
           .full_on_error = plan.on_plugin_error == OnPluginError::full};
 }
-
-template <typename Params>
-std::string text_of(const Params& params) {
-  std::string text;
-  for (const ParamValue& param : params) text += fmt::format(" {}={}", param.name, to_text(param));
-  return text;
-}
-
-}  // namespace
 
 Runtime::Runtime(PluginSearch search, LogSink log) : search_(std::move(search)), log_(std::move(log)) {}
 
@@ -154,7 +154,7 @@ void Runtime::load_policy(const PolicyPlan& plan) {
                 fmt::format("policy \"{}\" needs evidence (bits {:#x}) that this host and backend \"{}\" do not supply", plan.name,
                             missing, backend_->id()));
   }
-  loaded.settings = settings_of(plan, *policy);
+  loaded.settings = policy_settings(plan, *policy);
   loaded.policy = std::move(policy);
 }
 

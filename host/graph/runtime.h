@@ -19,6 +19,9 @@
 
 namespace tenure {
 
+// A policy of the plan as sessions take it; `policy` outlives the result.
+PolicySettings policy_settings(const PolicyPlan& plan, const Policy& policy);
+
 class Runtime {
  public:
   Runtime(PluginSearch search, LogSink log);
