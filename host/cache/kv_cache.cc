@@ -40,6 +40,12 @@ std::unique_ptr<KvCache> KvCache::fork() const {
   return copy;
 }
 
+uint64_t KvCache::bytes() const {
+  uint64_t bytes = 0;
+  for (uint32_t head = 0; head < n_heads(); ++head) bytes += pages_[head].size() / run_pages * pool(layer_of_head_[head]).run_bytes();
+  return bytes;
+}
+
 uint32_t KvCache::first_table(uint32_t layer) const {
   if (config_.granularity == TENURE_GRANULARITY_TOKEN) return 0;
   return config_.granularity == TENURE_GRANULARITY_LAYER ? layer : first_head_[layer];
@@ -111,6 +117,7 @@ bool KvCache::append(int32_t first_pos, uint32_t n_rows) {
     SlotTable& table = tables_[index];
     TableRows& rows = appended.tables[index];
     rows.first_slot = rows.n_unmasked = table.size();
+    rows.n_in_runs = 0;
     rows.masked = false;
     table.append(first_pos, n_rows);
     ok = ok && grow(index, rows.first_slot);
@@ -125,6 +132,7 @@ bool KvCache::append_rebuilt(int32_t first_pos, uint32_t n_rows) {
     SlotTable& table = tables_[index];
     TableRows& rows = appended.tables[index];
     rows.first_slot = table.size();
+    rows.n_in_runs = 0;
     const auto pos = table.pos();
     rows.n_unmasked = static_cast<uint32_t>(
         std::find_if(pos.begin(), pos.end(), [&](int32_t p) { return p >= first_pos; }) - pos.begin());
@@ -141,13 +149,13 @@ tenure_kv_view KvCache::view(uint32_t layer, uint32_t head, uint32_t segment) {
   const SlotTable& table = tables_[index];
   Appended& appended = appended_[segment];
   TableRows& rows = appended.tables[index];
-  if (table.tracks_rank()) {
-    // The segment's first position is held by now, by its own slot or, masked, by an older one.
+  if (table.tracks_rank() && rows.n_in_runs != table.size()) {
+    // Not the gap of the slot at that position: a rebuilt segment's may be an older one, re-rotated since.
     const auto pos = table.pos();
-    const auto from = pos.begin() + (rows.masked ? 0 : rows.first_slot);
-    const auto slot = std::find(from, pos.end(), appended.first_pos) - pos.begin();
+    const auto rank = std::count_if(pos.begin(), pos.end(), [&](int32_t p) { return p < appended.first_pos; });
     rows.runs.clear();
-    table.runs_for(table.gap()[static_cast<size_t>(slot)], rows.runs);
+    table.runs_for(appended.first_pos - static_cast<int32_t>(rank), rows.runs);
+    rows.n_in_runs = table.size();
   }
   const uint32_t at = head_index(layer, head);
   return {

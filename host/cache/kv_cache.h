@@ -39,6 +39,7 @@ class KvCache {
   uint32_t n_heads() const { return static_cast<uint32_t>(pages_.size()); }  // summed over layers
   const PagePool& pool(uint32_t layer) const { return *config_.pools[layer]; }
   const KvAccount& account() const { return account_; }
+  uint64_t bytes() const;  // of the pages this sequence holds, those it shares with forks included
 
   uint32_t n_tables() const { return static_cast<uint32_t>(tables_.size()); }
   SlotTable& table(uint32_t index) { return tables_[index]; }
@@ -72,6 +73,7 @@ class KvCache {
   struct TableRows {  // of one append and one table
     uint32_t first_slot = 0;
     uint32_t n_unmasked = 0;
+    uint32_t n_in_runs = 0;  // slots that `runs` covers: the heads of a table share them, found once a step
     bool masked = false;
     std::vector<uint8_t> mask;
     std::vector<tenure_kv_run> runs;

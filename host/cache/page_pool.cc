@@ -16,7 +16,7 @@ PagePool::PagePool(Backend& backend, uint32_t head_dim, Dtype k_type, Dtype v_ty
 }
 
 uint32_t PagePool::find_free(uint32_t from) const {
-  const auto it = std::find(references_.begin() + from, references_.end(), uint16_t{0});
+  const auto it = std::find(references_.begin() + from, references_.end(), 0u);
   return static_cast<uint32_t>(it - references_.begin());
 }
 

@@ -50,7 +50,7 @@ class PagePool {
   tenure_page_layout layout_;
   DeviceBuffer buffer_;
   tenure_kv_pool kv_;
-  std::vector<uint16_t> references_;  // (runs) 0 = free
+  std::vector<uint32_t> references_;  // (runs) 0 = free
   uint32_t lowest_free_ = 0;          // no free run below; low indices first keeps the resident set small
   uint64_t n_used_ = 0;
   uint64_t n_peak_ = 0;

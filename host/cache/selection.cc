@@ -82,7 +82,7 @@ void Selection::keep_best(const SlotTable& table, uint32_t budget, KeptSlots& ke
 
 void Selection::keep_pooled(std::span<const SlotTable* const> tables, uint64_t total, uint32_t floor,
                             std::span<KeptSlots> keep) {
-  std::vector<Candidate> pool;
+  pool_.clear();
   uint64_t n_kept = 0;
   for (uint32_t index = 0; index < tables.size(); ++index) {
     const SlotTable& table = *tables[index];
@@ -102,12 +102,12 @@ void Selection::keep_pooled(std::span<const SlotTable* const> tables, uint64_t t
     std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<ptrdiff_t>(n_floor), candidates_.end(),
                      stays_before);
     for (size_t i = 0; i < n_floor; ++i) keep[index].push_back(candidates_[i].slot);
-    pool.insert(pool.end(), candidates_.begin() + static_cast<ptrdiff_t>(n_floor), candidates_.end());
+    pool_.insert(pool_.end(), candidates_.begin() + static_cast<ptrdiff_t>(n_floor), candidates_.end());
     n_kept += n_protected + n_floor;
   }
-  const size_t n_chosen = total > n_kept ? std::min<size_t>(total - n_kept, pool.size()) : 0;
-  std::nth_element(pool.begin(), pool.begin() + static_cast<ptrdiff_t>(n_chosen), pool.end(), stays_before);
-  for (size_t i = 0; i < n_chosen; ++i) keep[pool[i].table].push_back(pool[i].slot);
+  const size_t n_chosen = total > n_kept ? std::min<size_t>(total - n_kept, pool_.size()) : 0;
+  std::nth_element(pool_.begin(), pool_.begin() + static_cast<ptrdiff_t>(n_chosen), pool_.end(), stays_before);
+  for (size_t i = 0; i < n_chosen; ++i) keep[pool_[i].table].push_back(pool_[i].slot);
   for (KeptSlots& slots : keep) std::sort(slots.begin(), slots.end());
 }
 

@@ -41,7 +41,8 @@ class Selection {
   static bool stays_before(const Candidate& a, const Candidate& b);
   void keep_all_but_worst(const SlotTable& table, KeptSlots& keep) const;
 
-  std::vector<Candidate> candidates_;
+  std::vector<Candidate> candidates_;  // of one table
+  std::vector<Candidate> pool_;        // of all tables, beyond their floors
 };
 
 }  // namespace tenure

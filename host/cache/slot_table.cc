@@ -64,16 +64,15 @@ void SlotTable::truncate(uint32_t n_slots) {
   state_.resize(size_t{n_slots} * arrays_.state_floats);
 }
 
-void SlotTable::close_gaps(std::span<const int32_t> released) {
-  // A slot's rank falls by the released positions before it, so its gap grows by as many.
+// A slot's rank falls by the released positions before it, so its gap grows by as many. Leaves `released` sorted.
+void SlotTable::close_gaps(std::span<int32_t> released) {
   if (released.size() == 1) {
     for (uint32_t slot = 0; slot < size(); ++slot) gap_[slot] += pos_[slot] > released[0] ? 1 : 0;
     return;
   }
-  std::vector<int32_t> sorted(released.begin(), released.end());
-  std::sort(sorted.begin(), sorted.end());
+  std::sort(released.begin(), released.end());
   for (uint32_t slot = 0; slot < size(); ++slot) {
-    gap_[slot] += static_cast<int32_t>(std::lower_bound(sorted.begin(), sorted.end(), pos_[slot]) - sorted.begin());
+    gap_[slot] += static_cast<int32_t>(std::lower_bound(released.begin(), released.end(), pos_[slot]) - released.begin());
   }
 }
 

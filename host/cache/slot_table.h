@@ -60,7 +60,7 @@ class SlotTable {
  private:
   void move_slot(uint32_t src, uint32_t dst);
   void truncate(uint32_t n_slots);
-  void close_gaps(std::span<const int32_t> released);
+  void close_gaps(std::span<int32_t> released);
 
   SlotArrays arrays_;
   std::vector<int32_t> pos_;
