@@ -100,6 +100,7 @@ bool Engine::take_submitted() {
   }
   for (Waiting& waiting : submitted_) waiting_.push_back(std::move(waiting));
   submitted_.clear();
+  n_waiting_ = waiting_.size();  // while locked: abandon() must not take what is in neither queue for nothing
   return true;
 }
 
@@ -135,10 +136,11 @@ bool Engine::admit_one(Waiting& waiting) {
   if (!memory_.fits(needed)) return false;
   const auto n_positions = static_cast<uint32_t>(script.n_total() + 1);
   if (n_positions > n_positions_) {
-    n_positions_ = std::max(n_positions, std::max(model_.config().n_ctx, 2 * n_positions_));
+    const uint32_t wanted = std::max(n_positions, std::max(model_.config().n_ctx, 2 * n_positions_));
     const uint32_t n_rows = activations_.n_rows;
     try {
-      backend_.reserve(model_.weights(), n_rows, n_rows, n_positions_);
+      backend_.reserve(model_.weights(), n_rows, n_rows, wanted);
+      n_positions_ = wanted;
     } catch (const Error& error) {
       reject(waiting, {.code = RowCode::internal, .message = error.diagnostics().front().text});
       return true;
@@ -246,16 +248,15 @@ void Engine::build_batch() {
     if (session.stage() == Session::Stage::decoding) add_rows(session, 1);
   }
   for (Session* session : group_) {
-    if (session->stage() == Session::Stage::feeding) add_rows(*session, config_.batch_rows - std::min(config_.batch_rows, batch_.n_rows()));
+    if (session->stage() == Session::Stage::feeding) add_rows(*session, config_.batch_rows);
   }
   if (n > 0) next_decode_ = (next_decode_ + 1) % n;
 }
 
+// Rebuilt rows may go past batch_rows: activations have room for one session's.
 void Engine::add_rows(Session& session, uint32_t n_max) {
-  const bool may_rebuild = session.policy().policy->needs().rebuild;
-  const uint32_t limit = may_rebuild ? activations_.n_rows - config_.max_rebuild_rows : config_.batch_rows;
-  if (n_max == 0 || batch_.n_rows() >= limit) return;
-  if (session.add_rows(batch_, std::min(n_max, limit - batch_.n_rows())) > 0) in_batch_.push_back(&session);
+  if (batch_.n_rows() >= config_.batch_rows) return;
+  if (session.add_rows(batch_, std::min(n_max, config_.batch_rows - batch_.n_rows())) > 0) in_batch_.push_back(&session);
 }
 
 void Engine::forward() {
@@ -344,6 +345,7 @@ void Engine::enforce_time_limits() {
 }
 
 void Engine::collect() {
+  kv_peak_ = memory_.peak_bytes();  // decisions copy shared pages
   for (const auto& active : active_) {
     if (active->trunk->stage() == Session::Stage::forking) join_forks(*active);
     // Its text is fed: the chunk's share goes back to those who wait.

@@ -5,7 +5,7 @@
 namespace tenure {
 namespace {
 
-// Ragged lengths: the same slots in all, at most one more run a head.
+// Heads of different lengths: the same slots in all, at most one more run a head.
 uint64_t ragged_bytes(const KvConfig& kv, uint64_t mean_slots, bool ragged) {
   uint64_t bytes = dense_bytes(kv, mean_slots);
   for (size_t layer = 0; ragged && layer < kv.pools.size(); ++layer) bytes += kv.n_kv_heads[layer] * kv.pools[layer]->run_bytes();
@@ -55,9 +55,13 @@ Footprint footprint(const SessionScript& script, const SessionBudget& budget, co
   const bool in_decode = (policy.when & TENURE_PHASE_DECODE) != 0;
   const uint64_t growth = in_decode ? uint64_t{policy.slack} + policy.period : longest_generation(script) + 1;
   const uint64_t rebuilt = policy.policy->needs().rebuild ? max_rebuild_rows : 0;
-  const bool ragged = policy.scope != BudgetScope::head || rebuilt > 0;
-  const uint64_t steady_slots = std::min<uint64_t>(budget.slots + growth + rebuilt, n_total + rebuilt);
-  const uint64_t peak_slots = std::min<uint64_t>(budget.slots + std::max<uint64_t>(growth, policy.chunk) + rebuilt, n_total + rebuilt);
+  // Also under scope "head": a policy may keep sets of its own lengths, or give n_keep.
+  const bool ragged = policy.granularity == TENURE_GRANULARITY_KV_HEAD || policy.scope == BudgetScope::global || rebuilt > 0;
+  // An answer's growth is still there while the next segment's first chunk is fed.
+  const uint64_t on_top = script.segments.size() > 1 ? growth + policy.chunk : std::max<uint64_t>(growth, policy.chunk);
+  // No table holds a position twice.
+  const uint64_t steady_slots = std::min<uint64_t>(budget.slots + growth + rebuilt, n_total);
+  const uint64_t peak_slots = std::min<uint64_t>(budget.slots + on_top + rebuilt, n_total);
   result.steady = ragged_bytes(kv, steady_slots, ragged);
   result.prefill = ragged_bytes(kv, std::max(peak_slots, steady_slots), ragged) - result.steady;
   if (has_forks) result.fork = result.steady + result.prefill;
