@@ -147,6 +147,9 @@ void Runtime::load_policy(const PolicyPlan& plan) {
   LoadedPolicy& loaded = policies_[key_of(plan)];
   if (loaded.policy) return;
   auto policy = std::make_unique<Policy>(library(plan.plugin, PluginKind::policy), info_->abi(), plan.params);
+  if (policy->manifest().needs.location == Location::device) {
+    throw Error(Code::plugin_refused, fmt::format("policy \"{}\" works on the device, and this host lends no tensor ops yet", plan.name));
+  }
   constexpr uint32_t supplied = TENURE_EVIDENCE_ATTENTION_MASS | TENURE_EVIDENCE_TOKEN_IDS;
   const uint32_t can = (backend_->properties().evidence & supplied) | TENURE_EVIDENCE_TOKEN_IDS;
   if (const uint32_t missing = policy->needs().evidence & ~can; missing != 0) {

@@ -51,7 +51,7 @@ inline constexpr Choice<Determinism> choices<Determinism>[] = {{"fast", Determin
 struct EnginePlan {
   uint32_t batch_rows = 0;              // 0 = the backend's choice
   uint32_t in_flight = 0;               // 0 = as many sessions as memory allows
-  uint64_t memory = uint64_t{4} << 30;  // bytes for KV, policy state and workspace
+  uint64_t memory = uint64_t{4} << 30;  // bytes of KV pages
   uint32_t max_rebuild_rows = 96;       // a session, a decision
   Determinism determinism = Determinism::fast;
 };

@@ -28,7 +28,7 @@ namespace tenure::cpu {
 namespace {
 
 constexpr uint32_t kBatchRows = 512;
-constexpr uint32_t kMaxRuns = 2;  // of one head: kept first tokens, and the rest
+constexpr uint32_t kMaxRuns = 8;  // of one head: the host re-rotates keys beyond that many
 
 tenure_str text(const std::string& s) {
   return {s.data(), s.size()};

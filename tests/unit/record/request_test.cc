@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include "error/error.h"
-#include "record/input_scan.h"
 #include "record/json_value.h"
 #include "scratch.h"
 
@@ -161,24 +160,4 @@ TEST_CASE("text file - is one prompt, through the template if there is one") {
   CHECK(std::get<std::string>(std::get<Request>(request_from_text("d/f.txt", "body", mapping)).input) ==
         "f.txt: body");
   CHECK(std::holds_alternative<RequestError>(request_from_text("d/f.txt", "")));
-}
-
-TEST_CASE("input scan - counts lines and names duplicate ids with both places") {
-  const Scratch scratch;
-  const auto a = scratch.write(
-      "a.jsonl", "{\"id\":\"1\",\"prompt\":\"x\"}\n\nnot json\n{\"id\":\"2\",\"prompt\":\"x\"}");
-  const InputScan scan = scan_input({a});
-  CHECK(scan.n_requests == 2);
-  CHECK(scan.n_bad == 1);
-  const auto b =
-      scratch.write("b.jsonl", "{\"id\":\"3\",\"prompt\":\"x\"}\n{\"id\":\"2\",\"prompt\":\"x\"}\n");
-  try {
-    scan_input({a, b});
-    FAIL("duplicates were accepted");
-  } catch (const Error& e) {
-    CHECK(e.code() == Code::duplicate_request);
-    CHECK(e.exit_code() == 65);
-    CHECK(has(e.what(), "b.jsonl:2"));
-    CHECK(has(e.what(), "a.jsonl:4"));
-  }
 }
