@@ -6,7 +6,7 @@
 
 namespace tenure {
 
-// Exit codes (PIPELINE.md 5). When several apply the highest of: second signal, 70, 73/74, 75, 101, 100, 0.
+// Exit codes (docs/pipelines.md). When several apply the highest of: second signal, 70, 73/74, 75, 101, 100, 0.
 enum ExitCode : int {
   exit_ok = 0,
   exit_usage = 64,

@@ -1,4 +1,4 @@
-// The host's own keys of a policy (PIPELINE.md 1.1): what [policy.X] may say and what a manifest's [defaults]
+// The host's own keys of a policy (docs/pipelines.md): what [policy.X] may say and what a manifest's [defaults]
 // may set.
 #pragma once
 

@@ -1,4 +1,4 @@
-// A plugin's manifest (PLUGIN.md 1): what the host knows of a plugin before any of its code runs.
+// A plugin's manifest: what the host knows of a plugin before any of its code runs.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The guarded front of toml++ (BATCH.md 5.3), the only place that includes it. A TOML text becomes a tree of
+// The guarded front of toml++, the only place that includes it. A TOML text becomes a tree of
 // our own values that know their place in the text; no toml++ type or exception leaves. Parse on the main
 // thread: toml++ recurses.
 #pragma once

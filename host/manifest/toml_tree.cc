@@ -1,5 +1,5 @@
 // This file is compiled with NDEBUG in every build type: an assertion of toml++ 3.3 can be reached by
-// malformed text, which without it is an ordinary parse error (BATCH.md 5.3).
+// malformed text, which without it is an ordinary parse error.
 #ifndef NDEBUG
 #define NDEBUG
 #endif

@@ -1,4 +1,4 @@
-// The names of a row's fields (PIPELINE.md 3): what a gate may judge and what write_jsonl may select.
+// The names of a row's fields (docs/pipelines.md): what a gate may judge and what write_jsonl may select.
 #pragma once
 
 #include <string>

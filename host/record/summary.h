@@ -98,7 +98,7 @@ struct Outcome {
   int failure_exit_code = 70;
 };
 
-// PIPELINE.md 5: of several exit codes the highest-ranking one, every reason named.
+// docs/pipelines.md: of several exit codes the highest-ranking one, every reason named.
 Verdict judge(const Outcome& outcome);
 
 struct Summary {

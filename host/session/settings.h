@@ -1,4 +1,4 @@
-// A policy as a session uses it: the loaded plugin and the host keys of PIPELINE.md 1.1, already converted.
+// A policy as a session uses it: the loaded plugin and the host keys of docs/pipelines.md, already converted.
 #pragma once
 
 #include <cstdint>

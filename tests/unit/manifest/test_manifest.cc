@@ -7,7 +7,7 @@ using namespace tenure;
 
 namespace {
 
-// The example of PLUGIN.md 1.
+// Every section a manifest may have.
 const std::string good = R"(manifest = 1
 id = "mine"
 kind = "policy"

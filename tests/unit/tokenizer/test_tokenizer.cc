@@ -222,7 +222,7 @@ TEST_CASE("tokenizer - a byte without a token is dropped and its neighbours may 
   CHECK(tokenizer.encode("!\x04!", SpecialTokens::plain) == bytes_of("!!"));
 }
 
-// BATCH.md 5.7, case 15. Also for a table whose merges build words of any length.
+// Runs of one character must take linear time; also for a table whose merges build words of any length.
 TEST_CASE("tokenizer - a megabyte of one character, spaces or combining marks takes about linear time") {
   const std::string mark = "\u0301";
   const std::vector<std::string> units = {"a",  " ",        "\n",    ".",   "1", "<",
