@@ -148,7 +148,8 @@ void PlanRun::wait(StageFlow& flow, const CellPlan& cell) {
       progress_.state = "draining";
       drain_ends = now + plan_.run.drain;
     }
-    if (drain_ends && now > *drain_ends) return flow.abandon();
+    // What still runs could not be written.
+    if (flow.failure() || (drain_ends && now > *drain_ends)) return flow.abandon();
     if (now < next_report) continue;
     next_report = now + tick;
     report(flow, cell);
