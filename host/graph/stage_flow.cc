@@ -233,7 +233,11 @@ void StageFlow::Graph::enter(size_t index, const PassagePtr& passage, Gateway& g
     }
     if (samples.empty()) return close(passage, 1);
     std::variant<SessionScript, RowError> made = prompts_.make(request, stage.settings, cell);
-    if (auto* error = std::get_if<RowError>(&made)) return refuse(index, passage, std::move(*error), gateway);
+    if (auto* error = std::get_if<RowError>(&made)) {
+      // However many samples were asked for, the one row of a refusal is sample 0's.
+      if (done(request.id, 0)) return close(passage, 1);
+      return refuse(index, passage, std::move(*error), gateway);
+    }
     passage->n_open += static_cast<uint32_t>(samples.size()) - 1;
     const auto held = std::make_shared<Held>(gateway);
     for (uint32_t sample : samples) {
