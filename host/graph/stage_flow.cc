@@ -68,6 +68,7 @@ class StageFlow::Graph {
     const StagePlan* plan = nullptr;
     std::unique_ptr<RequestSource> source;
     uint32_t n_stages = 0;
+    std::atomic<uint64_t> bytes_read{0};  // readers run side by side
     std::unique_ptr<flow::input_node<PassagePtr>> input;
     std::unique_ptr<flow::limiter_node<PassagePtr>> credits;
   };
@@ -111,7 +112,6 @@ class StageFlow::Graph {
   std::condition_variable changed_;
   uint32_t n_reading_ = 0;           // readers that may still give; guarded by mutex_
   std::optional<Error> failure_;     // guarded by mutex_
-  std::atomic<uint64_t> bytes_read_{0};
   uint64_t bytes_total_ = 0;
 };
 
@@ -189,10 +189,9 @@ PassagePtr StageFlow::Graph::read(Reader& reader, tbb::flow_control& control) {
         auto passage = std::make_shared<Passage>();
         passage->request = std::move(*request);
         passage->n_open = reader.n_stages;
+        reader.bytes_read = reader.source->bytes_read();
         const std::lock_guard lock(mutex_);
         reader_of_[passage.get()] = &reader;
-        bytes_read_ = 0;
-        for (const auto& [id, r] : readers_) bytes_read_ += r.source->bytes_read();
         return passage;
       }
     }
@@ -341,7 +340,11 @@ std::optional<Error> StageFlow::Graph::failure() const {
   return failure_;
 }
 
-FlowFigures StageFlow::Graph::figures() const { return {.bytes_read = bytes_read_, .bytes_total = bytes_total_}; }
+FlowFigures StageFlow::Graph::figures() const {
+  FlowFigures figures{.bytes_read = 0, .bytes_total = bytes_total_};
+  for (const auto& [id, reader] : readers_) figures.bytes_read += reader.bytes_read;
+  return figures;
+}
 
 StageFlow::StageFlow(const FlowOptions& options) : graph_(std::make_unique<Graph>(options)) {}
 StageFlow::~StageFlow() { graph_->abandon(); }
