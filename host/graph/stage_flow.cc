@@ -1,5 +1,6 @@
 #include "graph/stage_flow.h"
 
+#include <fmt/format.h>
 #include <oneapi/tbb/flow_graph.h>
 #include <oneapi/tbb/task_arena.h>
 
@@ -222,7 +223,7 @@ void StageFlow::Graph::enter(size_t index, const PassagePtr& passage, Gateway& g
   try {
     if (const auto* bad = std::get_if<RequestError>(&passage->request)) {
       if (done(bad->id, 0)) return close(passage, 1);
-      return refuse(index, passage, {.code = bad->code, .message = bad->message}, gateway);
+      return refuse(index, passage, {.code = bad->code, .message = fmt::format("line {}: {}", bad->line, bad->message)}, gateway);
     }
     const Request& request = std::get<Request>(passage->request);
     const auto n_samples = static_cast<uint32_t>(request.options.samples.value_or(stage.settings.samples));
