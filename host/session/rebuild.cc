@@ -70,10 +70,8 @@ bool Session::add_rebuilt(Batch& batch) {
         continue;
       }
       const auto n = static_cast<uint32_t>(last - first);
-      for (int32_t pos = first; pos < last; ++pos) {
-        n_slots += cache_->n_tables() - holders(pos);
-        released_[static_cast<size_t>(pos)] = 0;
-      }
+      // The positions stay released: what a prepare rebuilt, the next may name again.
+      for (int32_t pos = first; pos < last; ++pos) n_slots += cache_->n_tables() - holders(pos);
       if (!cache_->append_rebuilt(first, n)) {
         fail({.code = RowCode::internal, .message = "the page pool is used up: admission reserved too little"});
         return false;
