@@ -38,6 +38,7 @@ Session::Session(const SessionSetup& setup)
   if (sampler_.needs_logits()) logits_.resize(setup.n_vocab);
   ids_.reserve(script().n_total() + setup.max_rebuild_rows);
   result_.curve.reserve(max_kv_curve);
+  result_.curve.push_back({.fed_tokens = 0, .bytes = 0});
   if (setup.budget.bounded) {
     result_.budget_slots = setup.budget.slots;
     cache_->reserve(setup.budget.slots + setup.budget.protection.n_sink + policy().chunk + policy().slack +
@@ -168,7 +169,7 @@ void Session::end_segment() {
   // The turn ends with the answer: what was rebuilt for it goes.
   if (answer_ || !script().segments[segment_].score.empty()) rebuilt_.clear();
   if (Status status = drop_rebuilt(); !status.ok()) return policy_failed(status);
-  result.kv_bytes = setup_.account->bytes;
+  result.kv_bytes = cache_->bytes();
   ++segment_;
   advance();
 }
@@ -291,6 +292,7 @@ void Session::accept(const Batch& batch) {
   if (n_score_wants_ > 0) accept_scores(batch);
   if (sample_want_) accept_sample(batch);
   if (stage_ == Stage::done) return;
+  note_policy_bytes();
   if (stage_ == Stage::feeding) {
     const uint32_t end = chunk_end();
     n_fed_ += n_rows_ - n_rebuild_rows_;
@@ -335,7 +337,8 @@ void Session::accept_scores(const Batch& batch) {
 void Session::end_step() {
   if (stage_ == Stage::done || stage_ == Stage::forking || n_rows_ == 0) return;
   n_rows_ = 0;
-  note_cache();
+  // Only where the engine's way of cutting chunks does not show.
+  if (stage_ == Stage::decoding || n_fed_ == feed_.size() || (decides() && n_fed_ == chunk_begin())) note_curve();
   if (stage_ == Stage::feeding && n_fed_ == feed_.size()) {
     if (answer_ && !answer_->done()) {
       stage_ = Stage::decoding;
@@ -347,19 +350,21 @@ void Session::end_step() {
   }
 }
 
-void Session::note_cache() {
-  result_.peak_bytes = setup_.account->peak_bytes;
-  if (decides()) {
-    uint64_t n_slots = 0;
-    for (uint32_t i = 0; i < cache_->n_tables(); ++i) n_slots += cache_->table(i).size();
-    const PolicyNeeds& needs = policy().policy->needs();
-    const uint64_t floats = 1 + needs.state_floats_per_slot + ((needs.evidence & TENURE_EVIDENCE_ATTENTION_MASS) != 0 ? 1 : 0);
-    result_.policy_bytes = std::max(result_.policy_bytes, state_.bytes() + sizeof(float) * (token_state_.size() + n_slots * floats));
-  }
+// Before a decision: that is when the side arrays are longest.
+void Session::note_policy_bytes() {
+  if (!decides()) return;
+  uint64_t n_slots = 0;
+  for (uint32_t i = 0; i < cache_->n_tables(); ++i) n_slots += cache_->table(i).size();
+  const PolicyNeeds& needs = policy().policy->needs();
+  const uint64_t floats = 1 + needs.state_floats_per_slot + ((needs.evidence & TENURE_EVIDENCE_ATTENTION_MASS) != 0 ? 1 : 0);
+  result_.policy_bytes = std::max(result_.policy_bytes, state_.bytes() + sizeof(float) * (token_state_.size() + n_slots * floats));
+}
+
+void Session::note_curve() {
   if (++curve_skip_ < curve_stride_) return;
   curve_skip_ = 0;
   if (result_.curve.size() == max_kv_curve) {
-    for (size_t i = 0; i < max_kv_curve / 2; ++i) result_.curve[i] = result_.curve[2 * i + 1];
+    for (size_t i = 0; i < max_kv_curve / 2; ++i) result_.curve[i] = result_.curve[2 * i];
     result_.curve.resize(max_kv_curve / 2);
     curve_stride_ *= 2;
   }

@@ -117,7 +117,8 @@ class Session {
   uint32_t holders(int32_t pos) const;
   void accept_sample(const Batch& batch);
   void accept_scores(const Batch& batch);
-  void note_cache();
+  void note_policy_bytes();
+  void note_curve();
   SegmentResult& current() { return result_.segments.back(); }
 
   SessionSetup setup_;
