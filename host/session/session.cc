@@ -283,11 +283,16 @@ void Session::want_sample(Batch& batch, uint32_t row) {
 // ---- results out ----
 
 void Session::accept(const Batch& batch) {
+  // A bad row spoils others a layer later, whose masked values are NaN times zero: the row that was bad first is to blame.
+  uint32_t worst = first_row_;
   for (uint32_t row = first_row_; row < first_row_ + n_rows_; ++row) {
-    if (batch.first_bad_layer(row) < 0) continue;
+    const int32_t layer = batch.first_bad_layer(row);
+    if (layer >= 0 && (batch.first_bad_layer(worst) < 0 || layer < batch.first_bad_layer(worst))) worst = row;
+  }
+  if (n_rows_ > 0 && batch.first_bad_layer(worst) >= 0) {
     return fail({.code = RowCode::numeric,
                  .message = fmt::format("the input of layer {} is not finite at token {} (decode step {})",
-                                        batch.first_bad_layer(row), ids_.size() - 1, n_steps_)});
+                                        batch.first_bad_layer(worst), ids_.size() - (first_row_ + n_rows_ - worst), n_steps_)});
   }
   if (n_score_wants_ > 0) accept_scores(batch);
   if (sample_want_) accept_sample(batch);
