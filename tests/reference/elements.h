@@ -1,0 +1,20 @@
+// Element types of weights and cache pages: bytes to numbers and back, one element or block at a time.
+#pragma once
+
+#include <tenure/abi.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace tenure::reference {
+
+// What a cache of this type keeps of x: the nearest value, ties to even. F32, F16, BF16.
+double kept(uint32_t dtype, double x);
+
+// Rows of n_in elements each; n_in a multiple of 32 for block types. encode rounds to the nearest code.
+std::vector<std::byte> encode(uint32_t dtype, std::span<const double> values);
+std::vector<double> decode(uint32_t dtype, std::span<const std::byte> bytes);
+
+}  // namespace tenure::reference
