@@ -258,7 +258,7 @@ typedef struct tenure_backend_api {
                                 const tenure_segment* segments, const float* k, const float* v, tenure_error* error);
   /* out (n_rows, n_heads * head_dim). A row at position p sees the slots of its sequence with pos <= p, and, in a layer
    * with a window w, pos > p - w. Mass: for every slot the sum over the rows that count of the mean over the KV head's
-   * query heads of the softmax weight. It never changes `out`. */
+   * query heads of the softmax weight. It never changes `out`. A row that sees no slot of a head gives zeros. */
   tenure_status (*attend)(tenure_backend* self, const tenure_forward* forward, uint32_t layer,
                           const tenure_segment* segments, const float* q, float* out, tenure_error* error);
   /* x += in * W_o */
