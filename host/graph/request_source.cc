@@ -126,10 +126,18 @@ ParsedRequest RequestSource::check_id(ParsedRequest request) {
   const uint64_t line = good ? std::get<Request>(request).line : std::get<RequestError>(request).line;
   const auto [first, fresh] = seen_.try_emplace(hash_of(id), line);
   if (fresh) return request;
-  // Its row needs a key of its own, or it would hide the first one's.
-  return RequestError{.message = fmt::format("id \"{}\" was used on line {} already", id, first->second),
-                      .line = line,
-                      .id = fmt::format("{}#line-{}", id, line)};
+  RequestError error{.message = fmt::format("id \"{}\" was used on line {} already", id, first->second), .line = line};
+  // A bad line without an id has one made of its number, which other files use too: that is not what is wrong with it.
+  if (!good) error = std::get<RequestError>(request);
+  error.id = unused_id(id, line);
+  return error;
+}
+
+// A row needs a key of its own, or it would hide the first one's.
+std::string RequestSource::unused_id(const std::string& id, uint64_t line) {
+  std::string unused = fmt::format("{}#line-{}", id, line);
+  for (uint32_t n = 2; !seen_.try_emplace(hash_of(unused), line).second; ++n) unused = fmt::format("{}#line-{}-{}", id, line, n);
+  return unused;
 }
 
 }  // namespace tenure

@@ -33,6 +33,7 @@ class RequestSource {
   std::optional<ParsedRequest> next_line();
   std::optional<ParsedRequest> next_text();
   ParsedRequest check_id(ParsedRequest request);
+  std::string unused_id(const std::string& id, uint64_t line);
   RequestError read_error(uint64_t line, std::string message) const;
 
   bool is_text_;

@@ -22,8 +22,6 @@ class Answer {
 
   // Takes the next token from a row's logits. `recent`: the sequence so far. False when the logits are not finite.
   bool accept(Sampler& sampler, const tenure_logits& logits, std::span<const float> full, std::span<const int32_t> recent);
-  // The request ran into a limit of ours.
-  void cut() { finish(Finish::limit); }
 
   bool done() const { return finish_ != Finish::none; }
   Finish finished() const { return finish_; }

@@ -16,7 +16,9 @@ TableRange tables_of(const KvCache& cache, uint32_t layer) {
   return {.first = cache.first_table(layer), .n = cache.n_tables_of(layer)};
 }
 
-uint32_t n_counted(const SlotTable& table) {
+// Slots that count against the budget; flags are looked through only where a slot can be rebuilt.
+uint32_t n_counted(const SlotTable& table, bool may_rebuild) {
+  if (!may_rebuild) return table.size();
   const auto flags = table.flags();
   return table.size() - static_cast<uint32_t>(std::count_if(flags.begin(), flags.end(), [](uint8_t f) {
            return (f & TENURE_SLOT_REBUILT) != 0;
@@ -30,14 +32,21 @@ bool is_due(Session& session, const DecisionPoint& point) {
   if (decode && session.n_steps() % policy.period != 0) return false;
   const uint64_t allowed = session.budget().slots + (decode ? policy.slack : 0);
   const KvCache& cache = session.cache();
-  uint64_t total = 0;
-  uint32_t longest = 0;
-  for (uint32_t i = 0; i < cache.n_tables(); ++i) {
-    const uint32_t n = n_counted(cache.table(i));
-    total += n;
-    longest = std::max(longest, n);
+  const auto is_over = [&](TableRange pool) {
+    uint64_t n_slots = 0;
+    for (uint32_t i = 0; i < pool.n; ++i) n_slots += n_counted(cache.table(pool.first + i), policy.policy->needs().rebuild);
+    return n_slots > allowed * pool.n;
+  };
+  if (policy.scope == BudgetScope::global) return is_over(tables_of(cache, TENURE_ALL_LAYERS));
+  for (uint32_t layer = 0; layer < cache.n_layers(); ++layer) {
+    const TableRange of_layer = tables_of(cache, layer);
+    if (policy.scope == BudgetScope::layer && is_over(of_layer)) return true;
+    for (uint32_t i = 0; i < of_layer.n && policy.scope == BudgetScope::head; ++i) {
+      if (is_over({.first = of_layer.first + i, .n = 1})) return true;
+    }
+    if (policy.granularity == TENURE_GRANULARITY_TOKEN) break;  // the one table of all layers
   }
-  return policy.scope == BudgetScope::head ? longest > allowed : total > allowed * cache.n_tables();
+  return false;
 }
 
 bool decides_at_once(const PolicySettings& policy) {
@@ -67,11 +76,11 @@ void Decisions::run(std::span<Session* const> sessions) {
     }
   }
   if (reads && policy.policy->has_observe()) observe(sessions, call);
-  const uint32_t n_layers = sessions.front()->cache().n_layers();
-  if (decides_at_once(policy)) {
-    select(due_, call, TENURE_ALL_LAYERS);
-  } else {
-    for (uint32_t layer = 0; layer < n_layers && !due_.empty(); ++layer) select(due_, call, layer);
+  const bool at_once = decides_at_once(policy);
+  const uint32_t n_calls = at_once ? 1 : sessions.front()->cache().n_layers();
+  for (uint32_t i = 0; i < n_calls; ++i) {
+    std::erase_if(due_, [](const Session* session) { return !session->policy_active(); });
+    select(due_, call, at_once ? TENURE_ALL_LAYERS : i);
   }
   const auto share = (SessionTimes::Clock::now() - began) / static_cast<int64_t>(sessions.size());
   for (Session* session : sessions) {
@@ -108,7 +117,7 @@ void Decisions::settle(std::span<Session* const> sessions, const Status& status,
     session.keepset().close();
     const std::string& violation = session.keepset().violation();
     if (violation.empty() && status.ok() && statuses_[s] == TENURE_OK) continue;
-    if (!session.policy_active() || session.error()) continue;
+    if (!session.policy_active()) continue;
     const std::string where = session.policy().policy->id() + hook;
     if (!violation.empty()) {
       session.policy_failed({TENURE_BAD_PLAN, where, violation});
@@ -135,7 +144,7 @@ void Decisions::select(std::span<Session* const> sessions, const tenure_call& ca
     settle(sessions, policy.policy->select(call, layer, views_, keepsets_, statuses_), ".select");
   }
   for (Session* session : sessions) {
-    if (session->policy_active() && !session->error()) choose(*session, layer, call.phase != TENURE_PHASE_DECODE);
+    if (session->policy_active()) choose(*session, layer, call.phase != TENURE_PHASE_DECODE);
   }
 }
 

@@ -68,6 +68,9 @@ tenure_status KeepSetBuilder::score(tenure_keepset* keepset, uint32_t layer, con
 tenure_status KeepSetBuilder::take_scores(const float* const* scores, const uint32_t* n_keep, tenure_error* error) {
   for (uint32_t i = 0; i < n_tables_; ++i) {
     const uint32_t n_slots = cache_.table(first_table_ + i).size();
+    if (scores == nullptr || (scores[i] == nullptr && n_slots > 0)) {
+      return refuse(TENURE_BAD_PLAN, fmt::format("the scores of head {} are NULL", i), error);
+    }
     uint32_t largest = 0;  // magnitude as bits, so that the loop is integer max and vectorises
     for (uint32_t slot = 0; slot < n_slots; ++slot) {
       largest = std::max(largest, std::bit_cast<uint32_t>(scores[i][slot]) & 0x7fffffffu);
@@ -118,6 +121,7 @@ std::string KeepSetBuilder::check_kept(const SlotTable& table, std::span<const u
 }
 
 tenure_status KeepSetBuilder::take_kept(const uint32_t* offsets, const uint32_t* slots, tenure_error* error) {
+  if (offsets == nullptr) return refuse(TENURE_BAD_PLAN, "offsets are NULL", error);
   uint64_t n_kept = 0;
   uint32_t previous = 0;
   for (uint32_t i = 0; i < n_tables_; ++i) {
@@ -127,6 +131,7 @@ tenure_status KeepSetBuilder::take_kept(const uint32_t* offsets, const uint32_t*
                                                  offsets[i + 1], table.size()), error);
     }
     previous = offsets[i + 1];
+    if (slots == nullptr && previous > 0) return refuse(TENURE_BAD_PLAN, "slots are NULL", error);
     const std::span<const uint32_t> named(slots + offsets[i], slots + offsets[i + 1]);
     if (std::string problem = check_kept(table, named); !problem.empty()) {
       return refuse(TENURE_BAD_PLAN, fmt::format("head {}: {}", i, problem), error);

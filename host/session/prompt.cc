@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 
 #include "error/error.h"
 #include "sampler/random.h"
@@ -22,8 +23,8 @@ std::vector<ChatMessage> chat_messages(const std::vector<Message>& messages, con
 }
 
 // Windows as the usual perplexity does them: without overlap, each on its own, the second half scored. A remainder is
-// left out, unless there is nothing else.
-std::vector<SegmentScript> perplexity_windows(const std::vector<int32_t>& ids, uint32_t window) {
+// left out, unless there is nothing else. Where the model asks for a BOS, it takes the place of a window's first token.
+std::vector<SegmentScript> perplexity_windows(const std::vector<int32_t>& ids, uint32_t window, std::optional<int32_t> bos) {
   const size_t size = std::min<size_t>(window, ids.size());
   if (size < 2) refuse(Code::row_bad_request, "perplexity needs at least 2 tokens");
   std::vector<SegmentScript> segments;
@@ -32,6 +33,7 @@ std::vector<SegmentScript> perplexity_windows(const std::vector<int32_t>& ids, u
     // The token in the middle is fed, the one after it is the first that is scored.
     const auto middle = first + static_cast<ptrdiff_t>(size / 2 + (size > 2 ? 1 : 0));
     segments.push_back({.ids = {first, middle}, .score = {middle, first + static_cast<ptrdiff_t>(size)}, .fork = true});
+    if (bos) segments.back().ids.front() = *bos;
   }
   return segments;
 }
@@ -160,7 +162,7 @@ std::vector<SegmentScript> PromptMaker::segments_of(const Request& request, cons
       whole.score = encode(*request.continuation, settings);
       if (whole.score.empty()) refuse(Code::row_bad_request, "\"continuation\" has no tokens");
     } else {
-      return perplexity_windows(whole.ids, settings.window);
+      return perplexity_windows(whole.ids, settings.window, language_.tokenizer().bos_to_add());
     }
     segments.push_back(std::move(whole));
   }

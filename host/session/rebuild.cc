@@ -17,9 +17,8 @@ bool Session::prepare(Batch& batch, std::span<const int32_t> rows, uint32_t phas
   if (!decides() || !plugin.needs().rebuild || !plugin.has_prepare()) return true;
   const auto began = SessionTimes::Clock::now();
   const tenure_call call{.head = {.struct_size = sizeof(tenure_call)}, .phase = phase, .step = n_steps_};
-  PolicyView view;
   keepset_.open_rebuild(released_, setup_.max_rebuild_rows);
-  const Status status = plugin.prepare(call, *view.build(*this, TENURE_ALL_LAYERS, phase), rows,
+  const Status status = plugin.prepare(call, *prepare_view_.build(*this, TENURE_ALL_LAYERS, phase), rows,
                                        static_cast<int32_t>(ids_.size()), *keepset_.abi());
   keepset_.close();
   result_.times.policy += SessionTimes::Clock::now() - began;
@@ -37,7 +36,8 @@ bool Session::prepare(Batch& batch, std::span<const int32_t> rows, uint32_t phas
 
 // Rebuilt slots that rebuilt_ no longer names go.
 Status Session::drop_rebuilt() {
-  if (!decides() || !policy().policy->needs().rebuild) return {};
+  if (!decides() || !has_rebuilt_) return {};
+  has_rebuilt_ = !rebuilt_.empty();
   const auto named = [&](int32_t pos) {
     return std::any_of(rebuilt_.begin(), rebuilt_.end(), [&](const PositionSpan& span) {
       return pos >= span.first && pos < span.first + static_cast<int32_t>(span.n);
@@ -59,6 +59,8 @@ Status Session::drop_rebuilt() {
 
 // Rows for the named positions that some head lacks, as segments of consecutive ones.
 bool Session::add_rebuilt(Batch& batch) {
+  if (rebuilt_.empty()) return true;
+  has_rebuilt_ = true;
   uint64_t n_slots = 0;
   for (const PositionSpan& span : rebuilt_) {
     const int32_t end = span.first + static_cast<int32_t>(span.n);

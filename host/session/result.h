@@ -29,7 +29,7 @@ struct SessionTimes {
   using Clock = std::chrono::steady_clock;
   Clock::time_point submitted, admitted, finished;
   std::optional<Clock::time_point> first_token;
-  std::chrono::nanoseconds prefill{0}, decode{0}, policy{0}, rebuild{0};  // shares of forwards, by rows
+  std::chrono::nanoseconds prefill{0}, decode{0}, policy{0}, rebuild{0};  // whole forwards it was in; rebuild by its rows
   uint64_t n_prefilled = 0;
   uint64_t n_decoded = 0;
 };

@@ -36,16 +36,9 @@ Session::Session(const SessionSetup& setup)
       sampler_(script().sampling, static_cast<int32_t>(setup.n_vocab), script().key),
       end_(static_cast<uint32_t>(script().segments.size())) {
   if (sampler_.needs_logits()) logits_.resize(setup.n_vocab);
-  ids_.reserve(script().n_total() + setup.max_rebuild_rows);
-  result_.curve.reserve(max_kv_curve);
+  reserve();
   result_.curve.push_back({.fed_tokens = 0, .bytes = 0});
-  if (setup.budget.bounded) {
-    result_.budget_slots = setup.budget.slots;
-    cache_->reserve(setup.budget.slots + setup.budget.protection.n_sink + policy().chunk + policy().slack +
-                    policy().period);
-  } else {
-    cache_->reserve(static_cast<uint32_t>(script().n_total()));
-  }
+  if (setup.budget.bounded) result_.budget_slots = setup.budget.slots;
   begin_policy(false);
   advance();
 }
@@ -61,17 +54,34 @@ Session::Session(const Session& parent, uint32_t segment)
       ids_(parent.ids_),
       released_(parent.released_),
       rebuilt_(parent.rebuilt_),
+      has_rebuilt_(parent.has_rebuilt_),
       segment_(segment),
       end_(segment + 1),
       pending_(parent.pending_),
       policy_dropped_(parent.policy_dropped_),
       n_steps_(parent.n_steps_) {
-  ids_.reserve(script().n_total() + setup_.max_rebuild_rows);
+  reserve();
   begin_policy(true);
   if (stage_ != Stage::done) begin_segment();
 }
 
 Session::~Session() = default;
+
+// Room for everything that grows, so that decode allocates nothing.
+void Session::reserve() {
+  const uint64_t n_total = script().n_total();
+  const PolicyNeeds& needs = policy().policy->needs();
+  ids_.reserve(n_total);
+  token_state_.reserve(n_total * needs.state_floats_per_token);
+  if (needs.rebuild) released_.reserve(n_total);
+  result_.curve.reserve(max_kv_curve);
+  uint64_t n_slots = n_total;
+  if (setup_.budget.bounded && (policy().when & TENURE_PHASE_CHUNK) != 0) {
+    const uint64_t most = uint64_t{setup_.budget.slots} + policy().chunk + policy().slack + policy().period;
+    n_slots = std::min(n_total, most + (needs.rebuild ? setup_.max_rebuild_rows : 0));
+  }
+  cache_->reserve(static_cast<uint32_t>(n_slots));
+}
 
 std::unique_ptr<Session> Session::fork(uint32_t index) const {
   return std::unique_ptr<Session>(new Session(*this, index));
@@ -89,111 +99,6 @@ void Session::begin_policy(bool forked) {
       .forked = forked ? 1u : 0u,
       .state = state_.data()};
   if (Status status = policy().policy->begin(call, info, sequence_); !status.ok()) policy_failed(status);
-}
-
-// ---- the script ----
-
-uint32_t Session::last_fork() const {
-  uint32_t last = segment_;
-  while (last < end_ && script().segments[last].fork) ++last;
-  return last;
-}
-
-void Session::resume() {
-  segment_ = last_fork();
-  advance();
-}
-
-// Whether any segment that may come next starts without text, so that this one's last token must be left to it.
-bool Session::next_has_no_text() const {
-  for (uint32_t next = segment_ + 1; next < end_; ++next) {
-    if (script().segments[next].ids.empty()) return true;
-    if (!script().segments[next].fork) return false;
-  }
-  return false;
-}
-
-void Session::advance() {
-  if (stage_ == Stage::done) return;
-  if (segment_ == end_) {
-    stage_ = Stage::done;
-    result_.end_bytes = setup_.account->bytes;
-  } else if (script().segments[segment_].fork) {
-    stage_ = Stage::forking;
-  } else {
-    begin_segment();
-  }
-}
-
-void Session::begin_segment() {
-  const SegmentScript& segment = script().segments[segment_];
-  result_.segments.push_back({.index = segment_});
-  segment_began_ = Clock::now();
-  feed_.clear();
-  if (pending_) feed_.push_back(*pending_);
-  pending_.reset();
-  feed_.insert(feed_.end(), segment.ids.begin(), segment.ids.end());
-  n_fed_ = 0;
-  n_text_ = static_cast<uint32_t>(feed_.size());
-  stage_ = Stage::feeding;
-  answer_.reset();
-  if (segment.generate > 0) answer_.emplace(*setup_.tokenizer, script(), segment.generate);
-  if (!segment.score.empty()) {
-    feed_.insert(feed_.end(), segment.score.begin(), segment.score.end());
-    pending_ = feed_.back();
-    feed_.pop_back();
-    current().logprob = 0.0;
-  } else if (segment.generate == 0 && n_text_ > 0 && next_has_no_text()) {
-    pending_ = feed_.back();
-    feed_.pop_back();
-    --n_text_;
-  }
-  if (feed_.empty() && (answer_ || !segment.score.empty())) {
-    fail({.code = RowCode::bad_request, .message = fmt::format("segment {} has nothing before what it asks for", segment_)});
-  } else if (feed_.empty()) {
-    end_segment();
-  }
-}
-
-void Session::end_segment() {
-  SegmentResult& result = current();
-  if (answer_) {
-    result.tokens.assign(answer_->tokens().begin(), answer_->tokens().end());
-    result.text = answer_->text();
-    result.finish = answer_->finished();
-    result.logprob = answer_->logprob();
-    result_.n_generated += result.tokens.size();
-    // An end-of-generation token is fed only where nothing else would follow the answer.
-    if (!answer_->ending_token() || next_has_no_text()) pending_ = answer_->last_sampled();
-  }
-  // The turn ends with the answer: what was rebuilt for it goes.
-  if (answer_ || !script().segments[segment_].score.empty()) rebuilt_.clear();
-  if (Status status = drop_rebuilt(); !status.ok()) return policy_failed(status);
-  result.kv_bytes = cache_->bytes();
-  ++segment_;
-  advance();
-}
-
-void Session::take(SessionResult&& sibling) {
-  for (SegmentResult& segment : sibling.segments) result_.segments.push_back(std::move(segment));
-  result_.n_fed += sibling.n_fed;
-  result_.n_generated += sibling.n_generated;
-  result_.released += sibling.released;
-  result_.rebuilt += sibling.rebuilt;
-  result_.rebuild_rows += sibling.rebuild_rows;
-  result_.policy_bytes = std::max(result_.policy_bytes, sibling.policy_bytes);
-  result_.rebuild_bytes = std::max(result_.rebuild_bytes, sibling.rebuild_bytes);
-  result_.times.prefill += sibling.times.prefill;
-  result_.times.decode += sibling.times.decode;
-  result_.times.policy += sibling.times.policy;
-  result_.times.rebuild += sibling.times.rebuild;
-  result_.times.n_prefilled += sibling.times.n_prefilled;
-  result_.times.n_decoded += sibling.times.n_decoded;
-  if (!result_.times.first_token) result_.times.first_token = sibling.times.first_token;
-  if (!sibling.error) return;
-  if (!sibling.policy_dropped) return fail(std::move(*sibling.error));
-  result_.policy_dropped = true;
-  result_.error = std::move(sibling.error);
 }
 
 // ---- rows in ----

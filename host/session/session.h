@@ -18,6 +18,7 @@
 #include "session/result.h"
 #include "session/script.h"
 #include "session/state_block.h"
+#include "session/views.h"
 
 namespace tenure {
 
@@ -81,7 +82,8 @@ class Session {
   const SessionScript& script() const { return *setup_.script; }
   const PolicySettings& policy() const { return *setup_.script->policy; }
   const SessionBudget& budget() const { return setup_.budget; }
-  bool policy_active() const { return !policy_dropped_; }
+  // Neither was the policy dropped nor has the session come to its end.
+  bool policy_active() const { return !policy_dropped_ && stage_ != Stage::done; }
   KvCache& cache() { return *cache_; }
   KeepSetBuilder& keepset() { return keepset_; }
   const PolicySequence& sequence() const { return sequence_; }
@@ -99,6 +101,7 @@ class Session {
 
  private:
   Session(const Session& parent, uint32_t segment);
+  void reserve();
   void begin_policy(bool forked);
   void begin_segment();
   void end_segment();
@@ -132,6 +135,8 @@ class Session {
   std::vector<int32_t> ids_;   // every token fed, by position
   std::vector<uint8_t> released_;  // (n_tokens) only when the policy may rebuild
   std::vector<PositionSpan> rebuilt_;  // spans named by the last prepare
+  bool has_rebuilt_ = false;           // some slot may be a rebuilt one
+  PolicyView prepare_view_;
   std::vector<int32_t> released_now_;
 
   Stage stage_ = Stage::feeding;
