@@ -1,0 +1,101 @@
+"""tokenize and inspect: what is in a model file."""
+
+import json
+import re
+import struct
+import unittest
+
+from program import BAD_DATA, NO_INPUT, TINY, USAGE, ProgramCase
+
+
+class Tokenize(ProgramCase):
+    def test_ids_pieces_and_count_agree(self):
+        text = "the story of the sea"
+        ids = self.tenure("tokenize", "-m", TINY, "-p", text)[0].split()
+        self.assertEqual(self.tenure("tokenize", "-m", TINY, "-p", text, "--count")[0], f"{len(ids)}\n")
+        pieces = [line.split() for line in self.tenure("tokenize", "-m", TINY, "-p", text, "--pieces")[0].splitlines()]
+        self.assertEqual([p[0] for p in pieces], ids)
+        self.assertEqual("".join(p[1] for p in pieces).replace("\u0120", " "), text)
+
+    def test_standard_input_is_the_text_byte_for_byte(self):
+        text = "a \u00e9\n\tz "
+        out = self.tenure("tokenize", "-m", TINY, stdin=text.encode())[0]
+        self.assertEqual(out, self.tenure("tokenize", "-m", TINY, "-p", text)[0])
+        self.assertEqual(self.tenure("tokenize", "-m", TINY, "--count", stdin=b"")[0], "0\n")
+
+    def test_control_tokens_are_text_unless_asked_for(self):
+        plain = self.tenure("tokenize", "-m", TINY, "-p", "<|im_end|>")[0].split()
+        special = self.tenure("tokenize", "-m", TINY, "-p", "<|im_end|>", "--special")[0].split()
+        self.assertEqual(special, ["2"])
+        self.assertGreater(len(plain), 1)
+
+    def test_usage(self):
+        self.tenure("tokenize", "-p", "x", expect=USAGE)
+        self.tenure("tokenize", "-m", TINY, "-p", "x", "--ids", "--count", expect=USAGE)
+        self.tenure("tokenize", "-m", "none.gguf", "-p", "x", expect=NO_INPUT)
+
+
+def directory(data):
+    """Metadata keys and tensor names of a GGUF v3 file, read without our code."""
+    at = 8
+    n_tensors, n_values = struct.unpack_from("<QQ", data, at)
+    at += 16
+
+    def text():
+        nonlocal at
+        (n,) = struct.unpack_from("<Q", data, at)
+        at += 8 + n
+        return data[at - n:at].decode()
+
+    sizes = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+
+    def skip(kind):
+        nonlocal at
+        if kind == 8:
+            text()
+        elif kind == 9:
+            inner, n = struct.unpack_from("<IQ", data, at)
+            at += 12
+            for _ in range(n):
+                skip(inner)
+        else:
+            at += sizes[kind]
+
+    keys, tensors = [], []
+    for _ in range(n_values):
+        keys.append(text())
+        (kind,) = struct.unpack_from("<I", data, at)
+        at += 4
+        skip(kind)
+    for _ in range(n_tensors):
+        name = text()
+        (n_dims,) = struct.unpack_from("<I", data, at)
+        tensors.append((name, list(struct.unpack_from(f"<{n_dims}Q", data, at + 4))))
+        at += 4 + 8 * n_dims + 4 + 8
+    return keys, tensors
+
+
+class Inspect(ProgramCase):
+    def test_every_key_and_tensor_in_the_files_order(self):
+        keys, tensors = directory(TINY.read_bytes())
+        found = json.loads(self.tenure("inspect", TINY, "--json")[0])
+        self.assertEqual([m["key"] for m in found["metadata"]], keys)
+        self.assertEqual([(t["name"], t["shape"]) for t in found["tensors"]], tensors)
+        self.assertEqual(found["bytes"], TINY.stat().st_size)
+        text = self.tenure("inspect", TINY)[0]
+        for name in keys + [t[0] for t in tensors]:
+            self.assertRegex(text, rf"(?m)^  {re.escape(name)} ")
+
+    def test_what_is_no_model(self):
+        self.tenure("inspect", "none.gguf", expect=NO_INPUT)
+        self.tenure("inspect", self.write(b"GGUF" + b"\xff" * 60, "bad.gguf"), expect=BAD_DATA)
+        self.tenure("inspect", self.write("text", "text.gguf"), expect=BAD_DATA)
+
+    def test_a_hostile_name_does_not_reach_the_terminal(self):
+        data = TINY.read_bytes().replace(b"general.name", b"\x1b[31mred.nam")
+        out, _ = self.tenure("inspect", self.write(data, "red.gguf"))
+        self.assertNotIn("\x1b", out)
+
+
+if __name__ == "__main__":
+    unittest.main()
