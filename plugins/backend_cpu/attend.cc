@@ -258,6 +258,19 @@ class Attention {
   std::atomic<uint32_t> next_item_{0};
 };
 
+// A head without slots makes no work item, yet its rows have an output.
+void clear_without_slots(const AttendCall& call) {
+  const uint64_t width = uint64_t{call.n_heads / call.n_kv_heads} * call.head_dim;
+  for (uint32_t s = 0; s < call.n_segments; ++s) {
+    const tenure_segment& segment = call.segments[s];
+    for (uint32_t h = 0; h < call.n_kv_heads; ++h) {
+      if (segment.heads[h].n_slots > 0) continue;
+      for (uint32_t r = segment.first_row; r < segment.first_row + segment.n_rows; ++r)
+        std::fill_n(call.out + (uint64_t{r} * call.n_kv_heads + h) * width, width, 0.0f);
+    }
+  }
+}
+
 size_t bytes_of(const WorkSize& size) {
   WorkMemory memory;
   WorkerScratch worker;
@@ -296,6 +309,7 @@ tenure_status attend(const AttendKernels& kernels, const Exec& exec, const Atten
   const WorkSize size = measure(call, n_workers, tokens);
   std::byte* base = scratch.reserve(bytes_of(size));
   if (!base) return TENURE_OOM_HOST;
+  clear_without_slots(call);
   Attention(kernels, call, size, base).run(exec, tokens);
   return TENURE_OK;
 }

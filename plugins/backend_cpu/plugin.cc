@@ -65,6 +65,18 @@ void fill(T* out, T value) {
   std::memcpy(out, &value, std::min<size_t>(out->head.struct_size, sizeof value));
 }
 
+// A newer host's members are no news while they are zero.
+template <class T>
+bool is_too_new(const T* in) {
+  const auto* bytes = reinterpret_cast<const unsigned char*>(in);
+  return std::any_of(bytes + std::min<size_t>(sizeof(T), in->head.struct_size), bytes + in->head.struct_size,
+                     [](unsigned char byte) { return byte != 0; });
+}
+
+tenure_status too_new(tenure_error* error, const char* where) {
+  return fail(error, TENURE_TOO_NEW, where, "the host uses members that this backend does not know");
+}
+
 // ---- device ----
 
 tenure_status create(const tenure_host* host, const tenure_config*, tenure_backend** out,
@@ -154,6 +166,7 @@ tenure_status synchronize(tenure_backend*, tenure_error*) {
 tenure_status weights_create(tenure_backend* self, const tenure_model_info* info, tenure_weights** out,
                              tenure_error* error) {
   return guarded(error, "weights_create", [&]() -> tenure_status {
+    if (is_too_new(info)) return too_new(error, "weights_create");
     const std::string why = Weights::unsupported(*info);
     if (!why.empty()) return fail(error, TENURE_UNSUPPORTED, "weights_create", why);
     *out = new tenure_weights(*info, self);
@@ -163,6 +176,7 @@ tenure_status weights_create(tenure_backend* self, const tenure_model_info* info
 
 tenure_status weights_add(tenure_weights* self, const tenure_weight* weight, tenure_error* error) {
   return guarded(error, "weights_add", [&]() -> tenure_status {
+    if (is_too_new(weight)) return too_new(error, "weights_add");
     const std::string why = self->weights.add(*weight, self->backend->device.exec);
     return why.empty() ? TENURE_OK : fail(error, TENURE_UNSUPPORTED, "weights_add", why);
   });
