@@ -66,7 +66,7 @@ Fact cpu_fact() {
     found += (found.empty() ? "" : " ") + flag;
     has_avx2 = has_avx2 || flag == "avx2";
   }
-  Fact fact{.name = "cpu",
+  Fact fact{.name = "processor",
             .fact = fmt::format("{}: {}", values["model name"],
                                 found.empty() ? "no vector extensions known here" : found)};
   if (!has_avx2) {
