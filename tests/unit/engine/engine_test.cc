@@ -2,6 +2,7 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <future>
 
 #include "unit/engine/tiny_engine.h"
@@ -168,6 +169,27 @@ TEST_CASE("engine - after abandon nobody is called, and submit is ignored") {
     CHECK(run.engine.figures().n_active == 0);
     CHECK(run.engine.figures().n_waiting == 0);
   }
+}
+
+TEST_CASE("engine - abandon waits for what the thread is in the middle of") {
+  TinyHost host;
+  const PolicySettings& full = host.policy("full");
+  std::atomic<int> n_called{0};
+  Run run(host, engine_config(memory_for(host, 64, 1)));
+  for (int i = 0; i < 40; ++i) {  // none fits: all are refused while they are admitted
+    auto job = std::make_unique<Job>();
+    job->script = script_of(full, "large", 200, 1);
+    job->on_done = [&](SessionResult&&) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      ++n_called;
+    };
+    run.engine.submit(std::move(job));
+  }
+  while (n_called == 0) std::this_thread::yield();
+  run.engine.abandon();
+  const int n = n_called;
+  std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  CHECK(n_called == n);
 }
 
 TEST_CASE("engine - forks of a request give what each would give alone, in the order of the script") {

@@ -68,6 +68,36 @@ TEST_CASE("footprint - covers the peak of random scripts under every policy and 
   }
 }
 
+TEST_CASE("footprint - an answer's growth is still there when the next chunk is fed") {
+  TinyHost host;
+  PolicySettings& policy = host.policy("streaming_llm");
+  policy.budget = slots(60);
+  policy.chunk = 64;
+  policy.when = TENURE_PHASE_CHUNK;  // decode releases nothing: 60 + 61 + 64 slots, three runs of 64
+  auto script = script_of(policy, "r", 200, 61);
+  script->segments.push_back(script_of(policy, "more", 200, 1)->segments[0]);
+  EngineConfig config = engine_config();
+  config.memory = reserved_for(host, *script, 0);
+  const SessionResult result = run_alone(host, config, script);
+  CHECK_MESSAGE(!result.error, (result.error ? result.error->message : ""));
+  CHECK(result.peak_bytes == dense_bytes(host.memory().kv_config(Dtype::f32, Dtype::f32), 185));
+}
+
+TEST_CASE("footprint - heads that may differ in length reserve a run more each") {
+  TinyHost host;
+  const KvConfig kv = host.memory().kv_config(Dtype::f32, Dtype::f32);
+  const auto steady = [&](const char* id) {
+    PolicySettings& policy = host.policy(id);
+    policy.budget = slots(64);
+    const auto script = script_of(policy, "r", 500, 10);
+    const SessionBudget budget = session_budget(policy, 500, 510, 1, 512, 0);
+    return footprint(*script, budget, kv, 0).steady;
+  };
+  CHECK(steady("streaming_llm") == dense_bytes(kv, 65));
+  // n_keep and keep() may give one head what another leaves, also under scope "head".
+  CHECK(steady("h2o") == dense_bytes(kv, 65) + 6 * kv.pools[0]->run_bytes());
+}
+
 TEST_CASE("footprint - a budget reserves less than the full cache") {
   TinyHost host;
   PolicySettings& bounded = host.policy("streaming_llm");
