@@ -8,7 +8,8 @@ import subprocess
 import unittest
 
 from harness import (BAD_DATA, BAD_PLAN, MODEL, N_VOCAB, NO_INPUT, OK, POLICIES, TEST_PLUGINS, TINY, TINY_CONTEXT, TOO_MANY_ERRORS, PipelineCase,
-                     generate, lasting, needs, pipeline, reader, score, tokens, verdict)
+                     generate, lasting, needs, pipeline, reader, tokens)
+from tiny_llama import GgufTensors
 
 FULL = {"full": {"plugin": "full"}}
 GOOD = {"id": "good", "tokens": tokens(1, 30)}
@@ -138,7 +139,7 @@ class BadInput(PipelineCase):
     def model_with(self, tensor, row, row_floats, value):
         """The tiny model with `value` in a row of an f32 tensor."""
         data = bytearray(TINY.read_bytes())
-        offset = tensor_offset(data, tensor) + row * row_floats * 4
+        offset = GgufTensors(data).tensors[tensor][0] + row * row_floats * 4
         data[offset:offset + 4] = struct.pack("<f", value)
         path = self.folder / "poisoned.gguf"
         path.write_bytes(data)
@@ -240,41 +241,6 @@ class FaultyPolicies(PipelineCase):
                                         "--budget", "16", "--plugin-dir", TEST_PLUGINS)
         self.assertEqual(code, 0, stderr)
         self.assertNotIn(b"printed by", out)
-
-
-def tensor_offset(data, wanted):
-    """Where a tensor's bytes begin in a GGUF file, read as published."""
-    def u32(at):
-        return struct.unpack_from("<I", data, at)[0]
-
-    def u64(at):
-        return struct.unpack_from("<Q", data, at)[0]
-
-    sizes = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-
-    def skip(at, kind):
-        if kind == 8:
-            return at + 8 + u64(at)
-        if kind != 9:
-            return at + sizes[kind]
-        of, n, at = u32(at), u64(at + 4), at + 12
-        for _ in range(n):
-            at = skip(at, of)
-        return at
-
-    n_tensors, n_values, at = u64(8), u64(16), 24
-    for _ in range(n_values):
-        at = skip(at, 8)
-        at = skip(at + 4, u32(at))
-    found = None
-    for _ in range(n_tensors):
-        name = bytes(data[at + 8:at + 8 + u64(at)]).decode()
-        at = skip(at, 8)
-        at += 4 + 8 * u32(at) + 4
-        if name == wanted:
-            found = u64(at)
-        at += 8
-    return -(-at // 32) * 32 + found
 
 
 if __name__ == "__main__":
