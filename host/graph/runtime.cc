@@ -4,7 +4,6 @@
 
 #include "engine/threads.h"
 #include "error/error.h"
-#include "weights/gguf.h"
 
 namespace tenure {
 namespace {
@@ -77,11 +76,13 @@ Library& Runtime::library(const std::string& plugin, PluginKind kind) {
 void Runtime::load(const CellPlan& cell) {
   stop_engine();
   load_backend(cell.backend);
-  load_model(cell.model);
+  // A policy that cannot run here is refused before the weights are read.
+  const std::optional<GgufFile> file = open_model(cell.model);
   for (const StagePlan& stage : cell.stages) {
     if (const auto* generate = std::get_if<GeneratePlan>(&stage.work)) load_policy(generate->policy);
     if (const auto* score = std::get_if<ScorePlan>(&stage.work)) load_policy(score->policy);
   }
+  if (file) model_ = std::make_unique<Model>(*file, *info_, *backend_);
   engine_ = std::make_unique<Engine>(*model_, *backend_, language_->tokenizer(),
                                      EngineConfig{.batch_rows = cell.engine.batch_rows,
                                                   .in_flight = cell.engine.in_flight,
@@ -122,15 +123,15 @@ void Runtime::load_backend(const BackendPlan& plan) {
   backend_key_ = key;
 }
 
-void Runtime::load_model(const ModelPlan& plan) {
-  if (model_ && plan.path == model_path_) return;
+std::optional<GgufFile> Runtime::open_model(const ModelPlan& plan) {
+  if (model_ && plan.path == model_path_) return std::nullopt;
   policies_.clear();
   model_.reset();
-  const GgufFile file = GgufFile::open(plan.path);
+  GgufFile file = GgufFile::open(plan.path);
   info_ = std::make_unique<ModelInfo>(read_model_config(file));
   language_ = std::make_unique<Language>(read_tokenizer_metadata(file));
-  model_ = std::make_unique<Model>(file, *info_, *backend_);
   model_path_ = plan.path;
+  return file;
 }
 
 std::string Runtime::key_of(const PolicyPlan& plan) {

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "plugin/policy.h"
 #include "session/prompt.h"
 #include "session/settings.h"
+#include "weights/gguf.h"
 
 namespace tenure {
 
@@ -45,7 +47,8 @@ class Runtime {
  private:
   Library& library(const std::string& plugin, PluginKind kind);
   void load_backend(const BackendPlan& plan);
-  void load_model(const ModelPlan& plan);
+  // Everything of a model but its weights; the file they are in, or nothing when the model is loaded already.
+  std::optional<GgufFile> open_model(const ModelPlan& plan);
   void load_policy(const PolicyPlan& plan);
   void check_memory(const CellPlan& cell);
   static std::string key_of(const PolicyPlan& plan);

@@ -44,7 +44,7 @@ enum {
   TENURE_DEVICE_LOST = -8,
   TENURE_CANCELLED = -9,
   TENURE_DEADLINE = -10,
-  TENURE_BAD_PLAN = -11, /* a KeepSet verb broke a rule; the cache is as it was */
+  TENURE_BAD_PLAN = -11, /* a KeepSet verb broke a rule; the slots it was about are as they were */
   TENURE_IO = -12,
   TENURE_EXCEPTION = -13, /* an exception was stopped at the border */
   TENURE_INTERNAL = -14,
