@@ -57,13 +57,16 @@ class BadPipelines(ProgramCase):
             began = time.monotonic()
             self.tenure("validate", path, expect=BAD_PLAN)
             self.assertLess(time.monotonic() - began, 1, name)
-            self.refused(path, "pipeline.toml:1:")
+            self.refused(path, "pipeline.toml" if name == "size" else "pipeline.toml:1:")
 
     def test_row_5_all_unset_variables_are_listed(self):
         path = self.pipeline('[[stage]]\nid = "more"\nkind = "read_jsonl"\npath = "${NO_SUCH_A}/${NO_SUCH_B}/${GIVEN}/${ALSO:-x}"\nmap = {id = "${NO_SUCH_C}"}\n')
-        said = self.refused(path, "NO_SUCH_A", "NO_SUCH_B", "NO_SUCH_C", self.place(path, '"${NO_SUCH_A}'), self.place(path, '"${NO_SUCH_C}'), "E0111", GIVEN="y")
-        self.assertNotIn("GIVEN\"", said)
-        self.assertNotIn("ALSO\"", said)
+        said = self.refused(path, "E0111", GIVEN="y")
+        for name in ("NO_SUCH_A", "NO_SUCH_B", "NO_SUCH_C"):
+            line_and_column = self.place(path, "${" + name).split(":", 1)[1]
+            self.assertIn(f"{name} ({line_and_column})", said)
+        self.assertNotIn("GIVEN (", said)
+        self.assertNotIn("ALSO (", said)
 
     def test_row_6_matrices(self):
         axes = "".join(f'"policy.bounded.{key}" = [{", ".join(str(v) for v in range(2, 1002))}]\n' for key in ("budget", "chunk", "period"))
@@ -76,7 +79,7 @@ class BadPipelines(ProgramCase):
     def test_row_7_stages_that_do_not_fit_name_both_ends(self):
         text = self.pipeline().read_text()
         cycle = '[[stage]]\nid = "a"\nkind = "generate"\nfrom = "b"\n[[stage]]\nid = "b"\nkind = "generate"\nfrom = "a"\n'
-        self.refused(self.write(text + cycle), '"a"', '"b"')
+        self.refused(self.write(text + cycle), "E0114", "a \u2192 b \u2192 a")
         self.refused(self.write(text + '[[stage]]\nid = "c"\nkind = "generate"\nfrom = "prompst"\n'), '"prompst"', '"c"', 'did you mean "prompts"?')
         self.refused(self.write(text + '[[stage]]\nid = "d"\nkind = "generate"\nfrom = "all"\n'), '"d"', '"all"')
         self.refused(self.write(text + '[[stage]]\nid = "e"\nkind = "generate"\nfrom = "e"\n'), '"e"')

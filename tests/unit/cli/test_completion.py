@@ -76,13 +76,17 @@ zmodload zsh/zpty
 zpty z zsh -f -i
 zpty -w z 'PROMPT=; unsetopt zle_bracketed_paste; autoload -Uz compinit; compinit -u -D; source <(tenure completion zsh)'
 zpty -w z 'compadd() { [[ ${@[1,(i)(-|--)]} == *-(O|A|D)* ]] && { builtin compadd "$@"; return }
-  typeset -a found; builtin compadd -A found "$@"; (( $#found )) && print -rl -- "MATCH "${^found}; builtin compadd "$@" }'
+  typeset -a offered; builtin compadd -A offered "$@"; (( $#offered )) && print -rl -- "MATCH "${^offered}; builtin compadd "$@" }'
 zpty -w z 'zstyle ":completion:*" list-prompt ""; LISTMAX=10000; bindkey "^I" complete-word; print READY'
 local chunk all=
 repeat 200 { zpty -r -t z chunk && all+=$chunk || sleep 0.02; [[ $all == *$'\n'READY* ]] && break }
 zpty -w -n z "$1"$'\t'
 all=
-repeat 60 { zpty -r -t z chunk && all+=$chunk || sleep 0.02 }
+local -i quiet=0
+repeat 200 {
+  if zpty -r -t z chunk; then all+=$chunk; quiet=0; else sleep 0.02; quiet+=1; fi
+  (( quiet > 20 )) && [[ $all == *MATCH* ]] && break
+}
 print -r -- $all | grep -o 'MATCH [^[:cntrl:]]*' | sed 's/^MATCH //' | sort -u
 zpty -d z
 """

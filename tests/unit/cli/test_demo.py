@@ -3,10 +3,11 @@
 import json
 import pathlib
 import re
+import subprocess
 import time
 import unittest
 
-from program import ProgramCase
+from program import BUILD, ProgramCase
 
 
 class Demo(ProgramCase):
@@ -38,6 +39,21 @@ class Demo(ProgramCase):
         self.assertNotEqual(first.parent, second.parent)
         self.assertEqual(first.parts[0], "runs")
         self.assertEqual(self.tenure("demo", "--out", "here")[0].splitlines()[-1].split()[-1], "here/report.html")
+
+
+class Installed(ProgramCase):
+    def test_an_installed_program_finds_its_plugins_its_demo_and_its_completions(self):
+        prefix = self.folder / "prefix"
+        subprocess.run(["cmake", "--install", str(BUILD), "--prefix", str(prefix)], check=True, capture_output=True)
+        done = subprocess.run([str(prefix / "bin" / "tenure"), "demo"], capture_output=True, cwd=self.folder, env=self.environment, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr.decode())
+        listed = subprocess.run([str(prefix / "bin" / "tenure"), "plugin", "show", "cpu"], capture_output=True, text=True,
+                                env=self.environment, check=True).stdout
+        self.assertIn(str(prefix), listed)
+        share = prefix / "share"
+        for script, shell in (("bash-completion/completions/tenure", "bash"), ("zsh/vendor-completions/_tenure", "zsh"),
+                              ("fish/vendor_completions.d/tenure.fish", "fish")):
+            self.assertEqual((share / script).read_text(), self.tenure("completion", shell)[0])
 
 
 if __name__ == "__main__":
