@@ -1,5 +1,7 @@
 #include "session/decisions.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace tenure {
@@ -148,6 +150,17 @@ void Decisions::select(std::span<Session* const> sessions, const tenure_call& ca
   }
 }
 
+// No verdict. Admission reserved no more than the budget, so what is over it would be taken from other sessions.
+void Decisions::keep_all(Session& session, uint32_t first_table, uint32_t n_tables) {
+  const bool rebuilds = session.policy().policy->needs().rebuild;
+  uint64_t n_slots = 0;
+  for (uint32_t i = 0; i < n_tables; ++i) n_slots += n_counted(session.cache().table(first_table + i), rebuilds);
+  const uint64_t budget = uint64_t{session.budget().slots} * n_tables;
+  if (n_slots <= budget) return;
+  session.policy_failed({TENURE_BAD_PLAN, session.policy().policy->id() + ".select",
+                         fmt::format("neither score nor keep was called with {} slots where the budget is {}", n_slots, budget)});
+}
+
 void Decisions::choose(Session& session, uint32_t layer, bool compact) {
   const PolicySettings& policy = session.policy();
   KvCache& cache = session.cache();
@@ -155,7 +168,7 @@ void Decisions::choose(Session& session, uint32_t layer, bool compact) {
   const TableRange range = tables_of(cache, layer);
   std::span<const KeptSlots> kept = keepset.kept();
   if (!policy.policy->has_select() || !keepset.has_kept()) {
-    if (!keepset.has_scored()) return;  // no verdict: everything stays
+    if (!keepset.has_scored()) return keep_all(session, range.first, range.n);
     keep_.resize(std::max<size_t>(keep_.size(), range.n));
     const std::span<KeptSlots> chosen(keep_.data(), range.n);
     const uint32_t budget = session.budget().slots;

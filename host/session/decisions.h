@@ -21,6 +21,7 @@ class Decisions {
   void observe(std::span<Session* const> sessions, const tenure_call& call);
   void select(std::span<Session* const> sessions, const tenure_call& call, uint32_t layer);
   void choose(Session& session, uint32_t layer, bool compact);
+  static void keep_all(Session& session, uint32_t first_table, uint32_t n_tables);
   void settle(std::span<Session* const> sessions, const Status& status, const char* hook);
 
   // Entry i belongs to sessions[i] of the call; kept between calls so that a step allocates nothing.
