@@ -101,13 +101,10 @@ void print_summary(const Summary& summary) {
   for (const std::string& reason : summary.verdict.reasons) print_error("note: " + reason);
 }
 
-RunOutcome run_in(RunDirectory& directory, const Plan& plan, PluginSearch search, const RunWish& wish,
+RunOutcome run_in(RunDirectory& directory, const Plan& plan, Runtime& runtime, const RunWish& wish,
                   const std::vector<std::string>& inputs) {
   std::string standard_input;
   if (std::find(inputs.begin(), inputs.end(), "-") != inputs.end()) standard_input = directory.keep_requests(STDIN_FILENO);
-  Runtime runtime(std::move(search), [](uint32_t, std::string_view id, std::string_view text) {
-    print_error(fmt::format("{}: {}", id, text));
-  });
   ProgressBar bar(wish.quiet);
   RunOutcome outcome{.directory = directory.path(), .summary = std::nullopt, .exit_code = 0};
   outcome.summary = run_plan({.plan = &plan,
@@ -157,11 +154,16 @@ RunOutcome run_pipeline(const RunWish& wish) {
   manifest["invocation"] = invocation_json(wish);
   std::vector<std::string> free_keys = free_manifest_keys();
   free_keys.push_back("invocation");
+  Runtime runtime(std::move(search), [](uint32_t, std::string_view id, std::string_view text) {
+    print_error(fmt::format("{}: {}", id, text));
+  });
+  // What cannot start leaves no run directory behind.
+  if (wish.out.empty() || run_state(wish.out) == RunState::absent) runtime.load(plan.cells.front());
   const std::string out = wish.out.empty() ? RunDirectory::make_default("runs", plan.name) : wish.out;
   RunDirectory directory = RunDirectory::open({.path = out, .manifest = manifest.dump(2), .free_keys = free_keys, .inputs = inputs});
   const bool done = directory.found_state() == RunState::done && !wish.retry_errors;
   if (done) return {.directory = out, .summary = std::nullopt, .exit_code = 0};
-  return run_in(directory, plan, std::move(search), wish, inputs);
+  return run_in(directory, plan, runtime, wish, inputs);
 }
 
 Command run_command() {

@@ -63,8 +63,7 @@ void Decisions::run(std::span<Session* const> sessions) {
   const auto began = SessionTimes::Clock::now();
   const tenure_call call{.head = {.struct_size = sizeof(tenure_call)},
                          .phase = point.phase,
-                         .last_chunk = point.last_chunk ? 1u : 0u,
-                         .step = sessions.front()->n_steps()};
+                         .last_chunk = point.last_chunk ? 1u : 0u};
   view_builders_.resize(std::max(view_builders_.size(), sessions.size()));
   evidence_.resize(std::max(evidence_.size(), sessions.size()));
   const bool reads = (policy.policy->needs().evidence & TENURE_EVIDENCE_ATTENTION_MASS) != 0;

@@ -16,7 +16,7 @@ bool Session::prepare(Batch& batch, std::span<const int32_t> rows, uint32_t phas
   const Policy& plugin = *policy().policy;
   if (!decides() || !plugin.needs().rebuild || !plugin.has_prepare()) return true;
   const auto began = SessionTimes::Clock::now();
-  const tenure_call call{.head = {.struct_size = sizeof(tenure_call)}, .phase = phase, .step = n_steps_};
+  const tenure_call call{.head = {.struct_size = sizeof(tenure_call)}, .phase = phase};
   keepset_.open_rebuild(released_, setup_.max_rebuild_rows);
   const Status status = plugin.prepare(call, *prepare_view_.build(*this, TENURE_ALL_LAYERS, phase), rows,
                                        static_cast<int32_t>(ids_.size()), *keepset_.abi());

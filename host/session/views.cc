@@ -61,7 +61,8 @@ const tenure_view* PolicyView::build(Session& session, uint32_t layer, uint32_t 
            .phase = phase,
            .ids = session.ids().data(),
            .released = needs.rebuild ? session.released().data() : nullptr,
-           .token_state = session.token_state()};
+           .token_state = session.token_state(),
+           .n_steps = session.n_steps()};
   return &view_;
 }
 

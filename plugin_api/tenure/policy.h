@@ -56,7 +56,6 @@ typedef struct tenure_call {
   uint32_t phase;         /* one TENURE_PHASE_* bit; in begin CHUNK, in prepare CHUNK or DECODE */
   uint32_t last_chunk;    /* 1: this chunk ends its segment's text, or what the segment scores; 0 in begin and prepare */
   const int32_t* cancel;  /* becomes non-zero when the request is cancelled; NULL: it cannot be */
-  uint64_t step;          /* decode steps so far; in observe and select of the call's first sequence */
 } tenure_call;
 
 /* Valid until end(). */
@@ -106,6 +105,7 @@ typedef struct tenure_view {
   const uint8_t* released;       /* (n_tokens) 1 = some layer and head released the position, rebuilt since or not; NULL
                                     unless rebuild */
   float* token_state;            /* (n_tokens, state_floats_per_token) by position, or NULL */
+  uint64_t n_steps;              /* decode steps of this sequence so far */
 } tenure_view;
 
 /* The verdict under construction. Verbs check what they get and return TENURE_BAD_PLAN with the reason (TENURE_NUMERIC for
@@ -176,7 +176,7 @@ typedef struct tenure_policy_api {
                            const tenure_evidence* const* evidence, tenure_status* statuses, tenure_error* error);
   /* [seq] Optional. At a decision, for the sequences that are over their budget: after every observe, per layer, or once with
    * TENURE_ALL_LAYERS (granularity token, budget scope global). May call score or keep; keep wins. Neither said now: the
-   * last scores decide; never said: keep all. */
+   * last scores decide; never said: keep all, which over the budget is an error. */
   tenure_status (*select)(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
                           const tenure_view* const* views, tenure_keepset* const* keepsets, tenure_status* statuses,
                           tenure_error* error);
