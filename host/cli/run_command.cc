@@ -98,7 +98,6 @@ void print_summary(const Summary& summary) {
                             text(mean("kv.peak_bytes"), 1048576.0, " MiB"), text(mean("timing.decode_tps"), 1, "")));
   }
   for (const GateResult& gate : summary.gates) print_error(fmt::format("gate: {} ({})", gate.text, to_string(gate.status)));
-  for (const std::string& reason : summary.verdict.reasons) print_error("note: " + reason);
 }
 
 RunOutcome run_in(RunDirectory& directory, const Plan& plan, Runtime& runtime, const RunWish& wish,
@@ -121,6 +120,9 @@ RunOutcome run_in(RunDirectory& directory, const Plan& plan, Runtime& runtime, c
 int finish(const RunOutcome& outcome, bool quiet) {
   if (!quiet && outcome.summary) print_summary(*outcome.summary);
   if (!outcome.summary) print_error("done already");
+  if (outcome.summary && (!quiet || outcome.exit_code != exit_ok)) {
+    for (const std::string& reason : outcome.summary->verdict.reasons) print_error("note: " + reason);
+  }
   print(outcome.directory + "\n");
   return outcome.exit_code;
 }

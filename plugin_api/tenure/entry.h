@@ -52,4 +52,34 @@ TENURE_EXPORT const tenure_library* tenure_library_v1(void);
 }
 #endif
 
+/* A library of one plugin, in C: everything from the table to the exported symbol, at file scope, once.
+ *   TENURE_SINGLE_PLUGIN("mine", "policy", "1.2.0", TENURE_POLICY_INTERFACE, api)
+ * table: a static tenure_*_api whose first member is its head. The literals equal the manifest's values. */
+#define TENURE_TEXT(literal) \
+  { literal, sizeof literal - 1 }
+#define TENURE_SINGLE_PLUGIN(plugin_id, plugin_kind, plugin_version, interface_id, table)                          \
+  static const void* tenure_single_query(const tenure_plugin* self, tenure_str wanted, uint32_t min_rev) {         \
+    static const char ours[] = interface_id;                                                                       \
+    (void)self;                                                                                                    \
+    if (wanted.len != sizeof ours - 1 || min_rev > (table).head.rev) return 0;                                     \
+    for (uint64_t i = 0; i < wanted.len; ++i)                                                                      \
+      if (wanted.ptr[i] != ours[i]) return 0;                                                                      \
+    return &(table);                                                                                               \
+  }                                                                                                                \
+  static const tenure_plugin tenure_single_plugin = {.head = {.struct_size = sizeof(tenure_plugin)},              \
+                                                     .id = TENURE_TEXT(plugin_id),                                \
+                                                     .kind = TENURE_TEXT(plugin_kind),                            \
+                                                     .query = tenure_single_query};                               \
+  static const tenure_plugin* const tenure_single_list[] = {&tenure_single_plugin};                               \
+  static const tenure_library tenure_single_library = {.head = {.struct_size = sizeof(tenure_library)},           \
+                                                       .abi_major = TENURE_ABI_MAJOR,                             \
+                                                       .abi_minor_built = TENURE_ABI_MINOR,                       \
+                                                       .abi_minor_min = 1,                                        \
+                                                       .n_plugins = 1,                                            \
+                                                       .id = TENURE_TEXT(plugin_id),                              \
+                                                       .version = TENURE_TEXT(plugin_version),                    \
+                                                       .plugins = tenure_single_list};                            \
+  TENURE_EXPORT const tenure_library* tenure_library_v1(void) { return &tenure_single_library; }                  \
+  typedef int tenure_single_plugin_needs_a_semicolon
+
 #endif

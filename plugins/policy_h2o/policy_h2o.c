@@ -9,12 +9,9 @@
  * read we decide at chunk ends, after a chunk's rows have all been counted, instead of after every token; in
  * decode at every step, as the paper does. Sums are not divided by the number of queries that saw the slot.
  */
-#include <string.h>
+#include <stddef.h>
 #include <tenure/entry.h>
 #include <tenure/policy.h>
-
-#define TEXT(literal) \
-  { literal, sizeof literal - 1 }
 
 struct tenure_policy {
   const tenure_host* host;
@@ -31,7 +28,7 @@ static tenure_status create(const tenure_host* host, const tenure_model_info* mo
     const uint32_t n = ((const tenure_layer_info*)entry)->n_kv_heads;
     if (n > n_heads) n_heads = n;
   }
-  const tenure_mem_service* mem = host->query(host, (tenure_str)TEXT("tenure.mem/1"), 1);
+  const tenure_mem_service* mem = host->query(host, (tenure_str)TENURE_TEXT("tenure.mem/1"), 1);
   tenure_policy* self =
       mem->alloc(host, sizeof *self + n_heads * sizeof self->scores[0], _Alignof(tenure_policy));
   if (self == NULL) return TENURE_OOM_HOST;
@@ -70,25 +67,4 @@ static const tenure_policy_api api = {.head = {.struct_size = sizeof api, .rev =
                                       .destroy = destroy,
                                       .observe = accumulate};
 
-static const void* query(const tenure_plugin* self, tenure_str interface_id, uint32_t min_rev) {
-  static const tenure_str ours = TEXT(TENURE_POLICY_INTERFACE);
-  (void)self;
-  if (interface_id.len != ours.len || memcmp(interface_id.ptr, ours.ptr, ours.len) != 0) return NULL;
-  return min_rev <= api.head.rev ? &api : NULL;
-}
-
-static const tenure_plugin plugin = {
-    .head = {.struct_size = sizeof plugin}, .id = TEXT("h2o"), .kind = TEXT("policy"), .query = query};
-static const tenure_plugin* const plugins[] = {&plugin};
-static const tenure_library library = {.head = {.struct_size = sizeof library},
-                                       .abi_major = TENURE_ABI_MAJOR,
-                                       .abi_minor_built = TENURE_ABI_MINOR,
-                                       .abi_minor_min = 1,
-                                       .n_plugins = 1,
-                                       .id = TEXT("h2o"),
-                                       .version = TEXT("1.0.0"),
-                                       .plugins = plugins};
-
-TENURE_EXPORT const tenure_library* tenure_library_v1(void) {
-  return &library;
-}
+TENURE_SINGLE_PLUGIN("h2o", "policy", "1.0.0", TENURE_POLICY_INTERFACE, api);

@@ -9,9 +9,6 @@
 #include <tenure/entry.h>
 #include <tenure/policy.h>
 
-#define TEXT(literal) \
-  { literal, sizeof literal - 1 }
-
 struct tenure_policy {
   const tenure_host* host;
   const tenure_mem_service* mem;
@@ -24,7 +21,7 @@ struct tenure_policy {
 static tenure_status create(const tenure_host* host, const tenure_model_info* model,
                             const tenure_config* config, tenure_policy** out, tenure_error* error) {
   (void)config, (void)error;
-  const tenure_mem_service* mem = host->query(host, (tenure_str)TEXT("tenure.mem/1"), 1);
+  const tenure_mem_service* mem = host->query(host, (tenure_str)TENURE_TEXT("tenure.mem/1"), 1);
   tenure_policy* self =
       mem->alloc(host, sizeof *self + model->n_layers * sizeof self->first_head[0], _Alignof(tenure_policy));
   if (self == NULL) return TENURE_OOM_HOST;
@@ -37,7 +34,7 @@ static tenure_status create(const tenure_host* host, const tenure_model_info* mo
   }
   self->host = host;
   self->mem = mem;
-  self->rng = host->query(host, (tenure_str)TEXT("tenure.rng/1"), 1);
+  self->rng = host->query(host, (tenure_str)TENURE_TEXT("tenure.rng/1"), 1);
   self->scores = mem->alloc(host, n_heads * sizeof *self->scores, _Alignof(const float*));
   if (self->scores == NULL) {
     mem->free(host, self);
@@ -89,25 +86,4 @@ static const tenure_policy_api api = {.head = {.struct_size = sizeof api, .rev =
                                       .begin = begin,
                                       .select = select_random};
 
-static const void* query(const tenure_plugin* self, tenure_str interface_id, uint32_t min_rev) {
-  static const tenure_str ours = TEXT(TENURE_POLICY_INTERFACE);
-  (void)self;
-  if (interface_id.len != ours.len || memcmp(interface_id.ptr, ours.ptr, ours.len) != 0) return NULL;
-  return min_rev <= api.head.rev ? &api : NULL;
-}
-
-static const tenure_plugin plugin = {
-    .head = {.struct_size = sizeof plugin}, .id = TEXT("random"), .kind = TEXT("policy"), .query = query};
-static const tenure_plugin* const plugins[] = {&plugin};
-static const tenure_library library = {.head = {.struct_size = sizeof library},
-                                       .abi_major = TENURE_ABI_MAJOR,
-                                       .abi_minor_built = TENURE_ABI_MINOR,
-                                       .abi_minor_min = 1,
-                                       .n_plugins = 1,
-                                       .id = TEXT("random"),
-                                       .version = TEXT("1.0.0"),
-                                       .plugins = plugins};
-
-TENURE_EXPORT const tenure_library* tenure_library_v1(void) {
-  return &library;
-}
+TENURE_SINGLE_PLUGIN("random", "policy", "1.0.0", TENURE_POLICY_INTERFACE, api);
