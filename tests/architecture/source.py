@@ -76,7 +76,7 @@ class Source:
 
     def _walk(self) -> tuple[list[Function], list[Variable]]:
         """One pass over the code, preprocessor lines blanked, descending into namespaces and types only."""
-        code = re.sub(r"^[ \t]*#(?:[^\n\\]|\\.)*(?:\\\n[^\n]*)*", _blank_whole, self.code, flags=re.MULTILINE)
+        code = re.sub(r"^[ \t]*#(?:[^\n\\]|\\(?:.|\n))*", _blank_whole, self.code, flags=re.MULTILINE)
         functions: list[Function] = []
         variables: list[Variable] = []
         scopes: list[str] = ["namespace"]
