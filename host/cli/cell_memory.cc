@@ -8,7 +8,7 @@
 #include "engine/kv_memory.h"
 #include "graph/runtime.h"
 #include "manifest/manifest.h"
-#include "weights/gguf.h"
+#include "weights/model_source.h"
 
 namespace tenure::cli {
 namespace {
@@ -91,7 +91,7 @@ const Library& MemoryPlanner::library(const std::string& plugin, PluginKind kind
 
 const ModelInfo& MemoryPlanner::model(const std::string& path) {
   std::unique_ptr<ModelInfo>& info = models_[path];
-  if (!info) info = std::make_unique<ModelInfo>(read_model_config(GgufFile::open(path)));
+  if (!info) info = std::make_unique<ModelInfo>(ModelSource::open(path)->config());
   return *info;
 }
 

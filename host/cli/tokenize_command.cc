@@ -9,8 +9,7 @@
 #include "cli/streams.h"
 #include "error/error.h"
 #include "tokenizer/tokenizer.h"
-#include "weights/gguf.h"
-#include "weights/model_config.h"
+#include "weights/model_source.h"
 
 namespace tenure::cli {
 namespace {
@@ -46,8 +45,7 @@ int tokenize(const Arguments& arguments) {
   if (int{arguments.has("ids")} + int{arguments.has("pieces")} + int{arguments.has("count")} > 1) {
     throw Error(Code::usage, "--ids, --pieces and --count exclude each other");
   }
-  const GgufFile file = GgufFile::open(*arguments.get("model"));
-  const Tokenizer tokenizer(read_tokenizer_metadata(file));
+  const Tokenizer tokenizer(ModelSource::open(*arguments.get("model"))->tokenizer());
   const auto prompt = arguments.get("prompt");
   const std::string text = prompt ? *prompt : standard_input();
   const std::vector<int32_t> ids =

@@ -77,12 +77,12 @@ void Runtime::load(const CellPlan& cell) {
   stop_engine();
   load_backend(cell.backend);
   // A policy that cannot run here is refused before the weights are read.
-  const std::optional<GgufFile> file = open_model(cell.model);
+  const std::unique_ptr<ModelSource> source = open_model(cell.model);
   for (const StagePlan& stage : cell.stages) {
     if (const auto* generate = std::get_if<GeneratePlan>(&stage.work)) load_policy(generate->policy);
     if (const auto* score = std::get_if<ScorePlan>(&stage.work)) load_policy(score->policy);
   }
-  if (file) model_ = std::make_unique<Model>(*file, *info_, *backend_);
+  if (source) model_ = std::make_unique<Model>(*source, *info_, *backend_);
   engine_ = std::make_unique<Engine>(*model_, *backend_, language_->tokenizer(),
                                      EngineConfig{.batch_rows = cell.engine.batch_rows,
                                                   .in_flight = cell.engine.in_flight,
@@ -123,15 +123,15 @@ void Runtime::load_backend(const BackendPlan& plan) {
   backend_key_ = key;
 }
 
-std::optional<GgufFile> Runtime::open_model(const ModelPlan& plan) {
-  if (model_ && plan.path == model_path_) return std::nullopt;
+std::unique_ptr<ModelSource> Runtime::open_model(const ModelPlan& plan) {
+  if (model_ && plan.path == model_path_) return nullptr;
   policies_.clear();
   model_.reset();
-  GgufFile file = GgufFile::open(plan.path);
-  info_ = std::make_unique<ModelInfo>(read_model_config(file));
-  language_ = std::make_unique<Language>(read_tokenizer_metadata(file));
+  std::unique_ptr<ModelSource> source = ModelSource::open(plan.path);
+  info_ = std::make_unique<ModelInfo>(source->config());
+  language_ = std::make_unique<Language>(source->tokenizer());
   model_path_ = plan.path;
-  return file;
+  return source;
 }
 
 std::string Runtime::key_of(const PolicyPlan& plan) {

@@ -3,7 +3,6 @@
 
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,7 +16,7 @@
 #include "plugin/policy.h"
 #include "session/prompt.h"
 #include "session/settings.h"
-#include "weights/gguf.h"
+#include "weights/model_source.h"
 
 namespace tenure {
 
@@ -48,7 +47,7 @@ class Runtime {
   Library& library(const std::string& plugin, PluginKind kind);
   void load_backend(const BackendPlan& plan);
   // Everything of a model but its weights; the file they are in, or nothing when the model is loaded already.
-  std::optional<GgufFile> open_model(const ModelPlan& plan);
+  std::unique_ptr<ModelSource> open_model(const ModelPlan& plan);
   void load_policy(const PolicyPlan& plan);
   void check_memory(const CellPlan& cell);
   static std::string key_of(const PolicyPlan& plan);

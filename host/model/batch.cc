@@ -5,6 +5,7 @@ namespace tenure {
 void Batch::clear() {
   ids_.clear();
   positions_.clear();
+  kinds_.clear();
   shapes_.clear();
   caches_.clear();
   appended_.clear();
@@ -18,6 +19,7 @@ uint32_t Batch::add(const Rows& rows) {
   const uint32_t n = static_cast<uint32_t>(rows.ids.size());
   ids_.insert(ids_.end(), rows.ids.begin(), rows.ids.end());
   for (uint32_t i = 0; i < n; ++i) positions_.push_back(rows.first_pos + static_cast<int32_t>(i));
+  kinds_.insert(kinds_.end(), n, static_cast<uint8_t>(rows.kind));
   shapes_.push_back({.kind = rows.kind,
                      .first_row = first_row,
                      .n_rows = n,
@@ -70,6 +72,7 @@ void Batch::seal(const tenure_weights* weights, uint32_t n_layers) {
               .n_segments = n_segments(),
               .ids = ids_.data(),
               .positions = positions_.data(),
+              .kinds = kinds_.data(),
               .first_bad_layer = bad_layers_.data()};
 }
 

@@ -54,6 +54,7 @@ class Batch {
  private:
   std::vector<int32_t> ids_;
   std::vector<int32_t> positions_;
+  std::vector<uint8_t> kinds_;
   std::vector<int32_t> bad_layers_;
   std::vector<tenure_segment> shapes_;  // (n_segments) without what depends on the layer
   std::vector<KvCache*> caches_;        // (n_segments)

@@ -22,7 +22,9 @@ ModelInfo::ModelInfo(ModelConfig config) : config_(std::move(config)) {
                        .rope_kind = layer.rope_kind == RopeKind::interleaved ? uint32_t{TENURE_ROPE_INTERLEAVED}
                                                                              : uint32_t{TENURE_ROPE_HALVES},
                        .window = layer.window,
-                       .rope_base = layer.rope_base});
+                       .rope_base = layer.rope_base,
+                       .rope_factors = layer.rope_factors.empty() ? nullptr : layer.rope_factors.data(),
+                       .attention_scale = layer.attention_scale});
   }
   abi_ = {.head = {.struct_size = sizeof(tenure_model_info)},
           .architecture = view(config_.architecture),
@@ -36,21 +38,24 @@ ModelInfo::ModelInfo(ModelConfig config) : config_(std::move(config)) {
           .n_heads = config_.n_heads,
           .norm_epsilon = config_.rms_epsilon,
           .layer_stride = sizeof(tenure_layer_info),
-          .layers = layers_.data()};
+          .layers = layers_.data(),
+          .activation = config_.activation == Activation::silu ? uint32_t{TENURE_ACTIVATION_SILU}
+                                                               : uint32_t{TENURE_ACTIVATION_GELU_TANH},
+          .embedding_scale = config_.embedding_scale};
 }
 
-Model::Model(const GgufFile& file, const ModelInfo& info, Backend& backend)
+Model::Model(const ModelSource& source, const ModelInfo& info, Backend& backend)
     : info_(info), backend_(backend), weights_(backend.create_weights(info.abi())) {
-  load(file);
+  load(source);
   weights_bytes_ = weights_.finish();
 }
 
-void Model::load(const GgufFile& file) {
-  const ModelWeights source = read_model_weights(file, config());
+void Model::load(const ModelSource& source) {
+  const ModelWeights weights = source.weights(config());
   const auto add = [&](uint32_t role, uint32_t layer, const TensorView& tensor) {
     if (!backend_.supports_weight(role, tensor.dtype)) {
       throw Error(Code::backend_unsupported, fmt::format("backend \"{}\" cannot use {} weights of \"{}\"", backend_.id(),
-                                                         info(tensor.dtype).name, file.name()));
+                                                         info(tensor.dtype).name, source.name()));
     }
     weights_.add({.role = role,
                   .layer = layer,
@@ -58,23 +63,33 @@ void Model::load(const GgufFile& file) {
                   .n_out = tensor.shape[1],
                   .n_in = tensor.shape[0],
                   .bytes = tensor.bytes});
-    file.drop(tensor.bytes);
+    source.drop(tensor.bytes);
   };
-  add(TENURE_WEIGHT_TOKEN_EMBD, TENURE_ALL_LAYERS, source.token_embd);
+  const auto add_present = [&](uint32_t role, uint32_t layer, const TensorView& tensor) {
+    if (!tensor.bytes.empty()) add(role, layer, tensor);
+  };
+  add(TENURE_WEIGHT_TOKEN_EMBD, TENURE_ALL_LAYERS, weights.token_embd);
   for (uint32_t i = 0; i < config().n_layers; ++i) {
-    const LayerWeights& layer = source.layers[i];
+    const LayerWeights& layer = weights.layers[i];
     add(TENURE_WEIGHT_ATTN_NORM, i, layer.attn_norm);
     add(TENURE_WEIGHT_Q, i, layer.q);
     add(TENURE_WEIGHT_K, i, layer.k);
     add(TENURE_WEIGHT_V, i, layer.v);
     add(TENURE_WEIGHT_ATTN_OUT, i, layer.attn_output);
+    add_present(TENURE_WEIGHT_Q_BIAS, i, layer.q_bias);
+    add_present(TENURE_WEIGHT_K_BIAS, i, layer.k_bias);
+    add_present(TENURE_WEIGHT_V_BIAS, i, layer.v_bias);
+    add_present(TENURE_WEIGHT_Q_NORM, i, layer.q_norm);
+    add_present(TENURE_WEIGHT_K_NORM, i, layer.k_norm);
+    add_present(TENURE_WEIGHT_ATTN_POST_NORM, i, layer.attn_post_norm);
+    add_present(TENURE_WEIGHT_FFN_POST_NORM, i, layer.ffn_post_norm);
     add(TENURE_WEIGHT_FFN_NORM, i, layer.ffn_norm);
     add(TENURE_WEIGHT_FFN_GATE, i, layer.ffn_gate);
     add(TENURE_WEIGHT_FFN_UP, i, layer.ffn_up);
     add(TENURE_WEIGHT_FFN_DOWN, i, layer.ffn_down);
   }
-  add(TENURE_WEIGHT_OUTPUT_NORM, TENURE_ALL_LAYERS, source.output_norm);
-  if (!config().tied_head) add(TENURE_WEIGHT_OUTPUT, TENURE_ALL_LAYERS, source.output);
+  add(TENURE_WEIGHT_OUTPUT_NORM, TENURE_ALL_LAYERS, weights.output_norm);
+  if (!config().tied_head) add(TENURE_WEIGHT_OUTPUT, TENURE_ALL_LAYERS, weights.output);
 }
 
 Status Model::forward(Batch& batch, const Activations& a, const AfterAttend& after_attend) const {

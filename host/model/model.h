@@ -10,8 +10,8 @@
 #include "model/activations.h"
 #include "model/batch.h"
 #include "plugin/backend.h"
-#include "weights/gguf.h"
 #include "weights/model_config.h"
+#include "weights/model_source.h"
 
 namespace tenure {
 
@@ -46,7 +46,7 @@ class Model {
  public:
   // Hands every tensor to the backend once and drops the file's pages as they are packed. Throws Error: model_unsupported
   // for types the backend cannot use. info and backend outlive the model.
-  Model(const GgufFile& file, const ModelInfo& info, Backend& backend);
+  Model(const ModelSource& source, const ModelInfo& info, Backend& backend);
 
   const ModelConfig& config() const { return info_.config(); }
   const DeviceWeights& weights() const { return weights_; }
@@ -57,7 +57,7 @@ class Model {
   Status forward(Batch& batch, const Activations& activations, const AfterAttend& after_attend = {}) const;
 
  private:
-  void load(const GgufFile& file);
+  void load(const ModelSource& source);
   Status layer(const Batch& batch, const Activations& a, uint32_t layer, const AfterAttend& after_attend) const;
 
   const ModelInfo& info_;

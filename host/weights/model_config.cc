@@ -49,7 +49,7 @@ class ConfigReader {
     read_layers();
     read_vocabulary();
     for (const GgufTensor& tensor : file_.tensors()) config_.weights_bytes += tensor.view.bytes.size();
-    config_.fingerprint = fingerprint(config_);
+    config_.seal();
     return std::move(config_);
   }
 
@@ -162,7 +162,8 @@ class ConfigReader {
                                 .head_dim = head_dim,
                                 .rope_base = static_cast<float>(rope_base),
                                 .rope_dim = rope_dim,
-                                .rope_kind = RopeKind::interleaved});
+                                .rope_kind = RopeKind::interleaved,
+                                .attention_scale = 1.0f / std::sqrt(static_cast<float>(head_dim))});
     }
   }
 
@@ -187,22 +188,22 @@ class ConfigReader {
     config_.tied_head = file_.find("output.weight") == nullptr;
   }
 
-  static std::string fingerprint(const ModelConfig& config) {
-    std::string text =
-        fmt::format("{} {} {} {} {} {} {:a}", config.architecture, config.n_layers, config.n_embd,
-                    config.n_ff, config.n_vocab, config.n_heads, config.rms_epsilon);
-    for (const LayerConfig& layer : config.layers) {
-      text += fmt::format("\n{} {} {:a} {} {} {}", layer.n_kv_heads, layer.head_dim, layer.rope_base,
-                          layer.rope_dim, static_cast<int>(layer.rope_kind), layer.window);
-    }
-    return sha256_hex(std::as_bytes(std::span(text)));
-  }
-
   const GgufFile& file_;
   ModelConfig config_;
 };
 
 }  // namespace
+
+void ModelConfig::seal() {
+  std::string text = fmt::format("{} {} {} {} {} {} {:a}", architecture, n_layers, n_embd, n_ff, n_vocab, n_heads, rms_epsilon);
+  text += fmt::format(" {:a} {} {} {} {}", embedding_scale, static_cast<int>(activation), qkv_bias, qk_norm, post_norms);
+  for (const LayerConfig& layer : layers) {
+    text += fmt::format("\n{} {} {:a} {} {} {} {:a}", layer.n_kv_heads, layer.head_dim, layer.rope_base, layer.rope_dim,
+                        static_cast<int>(layer.rope_kind), layer.window, layer.attention_scale);
+    for (const float factor : layer.rope_factors) text += fmt::format(" {:a}", factor);
+  }
+  fingerprint = sha256_hex(std::as_bytes(std::span(text)));
+}
 
 ModelConfig read_model_config(const GgufFile& file) {
   return ConfigReader(file).read();

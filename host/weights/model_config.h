@@ -19,6 +19,9 @@ enum class RopeKind : uint8_t {
   halves,       // (0, d/2), (1, d/2 + 1), …
 };
 
+// What gates the feed-forward block.
+enum class Activation : uint8_t { silu, gelu_tanh };
+
 // Layers are not alike in every family, so what may differ is a table.
 struct LayerConfig {
   uint32_t n_kv_heads = 0;
@@ -26,7 +29,9 @@ struct LayerConfig {
   float rope_base = 0;
   uint32_t rope_dim = 0;  // leading elements of a head that turn; the rest pass; even, <= head_dim
   RopeKind rope_kind = RopeKind::interleaved;
-  uint32_t window = 0;  // positions a row sees at most; 0 = all
+  std::vector<float> rope_factors;  // (rope_dim / 2) a pair's angle is divided by its factor; empty = all 1
+  float attention_scale = 0;        // of q.k before the softmax
+  uint32_t window = 0;              // positions a row sees at most; 0 = all
 };
 
 struct ModelConfig {
@@ -39,12 +44,20 @@ struct ModelConfig {
   uint32_t n_ctx = 0;    // positions the model was trained for
   uint32_t n_heads = 0;  // query heads; a multiple of each layer's n_kv_heads
   float rms_epsilon = 0;
+  float embedding_scale = 1;  // of the embedding's rows as they enter layer 0
+  Activation activation = Activation::silu;
+  bool qkv_bias = false;    // q, k and v have biases
+  bool qk_norm = false;     // each head of q and k is normed before RoPE
+  bool post_norms = false;  // what a block adds to the residual stream is normed first
   bool tied_head = false;           // the output matrix is the embedding
   std::vector<LayerConfig> layers;  // (n_layers)
   uint64_t weights_bytes = 0;       // of all tensors, as stored in the file
   // sha256 (64 hex digits) of the numbers above that shape the computation, and of the tokenizer: equal for
   // the same model in another quantisation. What learned policies' weights are matched by.
   std::string fingerprint;
+
+  // Fills in the fingerprint from everything above it.
+  void seal();
 
   uint32_t group_size(uint32_t layer) const { return n_heads / layers[layer].n_kv_heads; }
 };

@@ -1,5 +1,5 @@
 // A model's tensors by role: views into the model file, which must outlive them. Matrices are (n_out, n_in),
-// so their shape[] is {n_in, n_out}; any Dtype but i32 and u8. Norms are f32.
+// so their shape[] is {n_in, n_out}; any Dtype but i32 and u8. Norms and biases are f32.
 #pragma once
 
 #include <vector>
@@ -17,6 +17,12 @@ struct LayerWeights {
   TensorView k;            // (n_kv_heads * head_dim, n_embd)
   TensorView v;            // (n_kv_heads * head_dim, n_embd)
   TensorView attn_output;  // (n_embd, n_heads * head_dim)
+  // Without bytes where the family has none.
+  TensorView q_bias;          // (n_heads * head_dim)
+  TensorView k_bias, v_bias;  // (n_kv_heads * head_dim)
+  TensorView q_norm, k_norm;  // (head_dim)
+  TensorView attn_post_norm;  // (n_embd)
+  TensorView ffn_post_norm;   // (n_embd)
   TensorView ffn_norm;     // (n_embd)
   TensorView ffn_gate;     // (n_ff, n_embd)
   TensorView ffn_up;       // (n_ff, n_embd)

@@ -74,7 +74,11 @@ enum {
   TENURE_WEIGHT_FFN_DOWN = 11, /* (n_embd, n_ff) */
   TENURE_WEIGHT_Q_BIAS = 12,
   TENURE_WEIGHT_K_BIAS = 13,
-  TENURE_WEIGHT_V_BIAS = 14
+  TENURE_WEIGHT_V_BIAS = 14,
+  TENURE_WEIGHT_Q_NORM = 15, /* (head_dim) gain of a norm over each query head, before RoPE */
+  TENURE_WEIGHT_K_NORM = 16,
+  TENURE_WEIGHT_ATTN_POST_NORM = 17, /* (n_embd) gain of a norm over the block's output, before it is added to x */
+  TENURE_WEIGHT_FFN_POST_NORM = 18
 };
 
 typedef struct tenure_weight {
@@ -136,6 +140,7 @@ typedef struct tenure_forward {
   uint32_t n_segments;
   const int32_t* ids;       /* (n_rows) token ids */
   const int32_t* positions; /* (n_rows) */
+  const uint8_t* kinds;     /* (n_rows) TENURE_ROWS_* of each row's segment; NULL = all PREFILL. A kind may have kernels of its own */
   /* (n_rows) the backend writes the first layer whose input row is not finite, n_layers for the head's input, else -1 */
   int32_t* first_bad_layer;
 } tenure_forward;
@@ -243,10 +248,10 @@ typedef struct tenure_backend_api {
   /* [stream] A forward: begin, embed, per layer {qkv, rope, cache_append, attend, attn_out, mlp}, head if anything is wanted,
    * end. After an op that fails at once only end follows; after a begin that fails, nothing. */
   tenure_status (*forward_begin)(tenure_backend* self, const tenure_forward* forward, tenure_error* error);
-  /* x (n_rows, n_embd) = embedding rows of forward.ids */
+  /* x (n_rows, n_embd) = embedding rows of forward.ids * embedding_scale */
   tenure_status (*embed)(tenure_backend* self, const tenure_forward* forward, float* x, tenure_error* error);
-  /* q (n_rows, n_heads * head_dim), k, v (n_rows, n_kv_heads * head_dim) = projections of rms_norm(x) [+ biases], before
-   * RoPE. hidden (n_rows, n_embd): the normed rows, or NULL when nobody wants them. */
+  /* q (n_rows, n_heads * head_dim), k, v (n_rows, n_kv_heads * head_dim) = projections of rms_norm(x) [+ biases] [, each
+   * head of q and k rms_normed by Q_NORM and K_NORM], before RoPE. hidden (n_rows, n_embd): the normed rows, or NULL when nobody wants them. */
   tenure_status (*qkv)(tenure_backend* self, const tenure_forward* forward, uint32_t layer, const float* x, float* q,
                        float* k, float* v, float* hidden, tenure_error* error);
   /* q_out and k_out may be q and k. */
@@ -261,10 +266,10 @@ typedef struct tenure_backend_api {
    * query heads of the softmax weight. It never changes `out`. A row that sees no slot of a head gives zeros. */
   tenure_status (*attend)(tenure_backend* self, const tenure_forward* forward, uint32_t layer,
                           const tenure_segment* segments, const float* q, float* out, tenure_error* error);
-  /* x += in * W_o */
+  /* x += in * W_o [, rms_normed by ATTN_POST_NORM before it is added] */
   tenure_status (*attn_out)(tenure_backend* self, const tenure_forward* forward, uint32_t layer, const float* in, float* x,
                             tenure_error* error);
-  /* x += W_down (silu(W_gate h) * (W_up h)), h = rms_norm(x) */
+  /* x += W_down (activation(W_gate h) * (W_up h)) [, rms_normed by FFN_POST_NORM], h = rms_norm(x) */
   tenure_status (*mlp)(tenure_backend* self, const tenure_forward* forward, uint32_t layer, float* x, tenure_error* error);
   /* rms_norm(x) * W_output for the rows that are wanted. Results are there after synchronize(). */
   tenure_status (*head_logits)(tenure_backend* self, const tenure_forward* forward, const float* x, uint32_t n_wants,

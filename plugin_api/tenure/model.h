@@ -16,6 +16,12 @@ enum {
   TENURE_ROPE_HALVES = 1       /* (i, i + rope_dim/2): GPT-NeoX */
 };
 
+/* What gates the feed-forward block. */
+enum {
+  TENURE_ACTIVATION_SILU = 0,     /* x / (1 + e^-x) */
+  TENURE_ACTIVATION_GELU_TANH = 1 /* x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) */
+};
+
 typedef struct tenure_layer_info {
   uint32_t n_kv_heads;
   uint32_t head_dim;
@@ -24,6 +30,9 @@ typedef struct tenure_layer_info {
   uint32_t window; /* a row sees at most this many last positions; 0 = all */
   uint32_t reserved0;
   double rope_base;
+  /* (rope_dim / 2) a pair's angle is divided by its factor: RoPE stretched past the training context; NULL = all 1 */
+  const float* rope_factors;
+  double attention_scale; /* of q.k before the softmax; 1 / sqrt(head_dim) in most families, never 0 */
 } tenure_layer_info;
 
 /* Valid as long as the object it was given to lives. */
@@ -41,6 +50,8 @@ typedef struct tenure_model_info {
   float norm_epsilon;
   uint32_t layer_stride;           /* bytes from one layer's entry to the next */
   const tenure_layer_info* layers; /* (n_layers) */
+  uint32_t activation;             /* TENURE_ACTIVATION_* */
+  float embedding_scale;           /* of the embedding's rows as they enter layer 0; 1 in most families */
 } tenure_model_info;
 
 #ifdef __cplusplus

@@ -56,7 +56,8 @@ struct SmallModel {
                           .head_dim = 32,
                           .rope_dim = 32,
                           .rope_kind = TENURE_ROPE_INTERLEAVED,
-                          .rope_base = 10000};
+                          .rope_base = 10000,
+                          .attention_scale = 0.1767766952966369};
   tenure_model_info info{.head = {.struct_size = sizeof info},
                          .architecture = {"llama", 5},
                          .name = {"small", 5},
@@ -69,7 +70,8 @@ struct SmallModel {
                          .n_heads = 1,
                          .norm_epsilon = 1e-5f,
                          .layer_stride = sizeof(tenure_layer_info),
-                         .layers = &layer};
+                         .layers = &layer,
+                         .embedding_scale = 1};
 };
 
 tenure_status create_weights(const RawBackend& raw, const tenure_model_info* info) {

@@ -25,7 +25,8 @@ TestModel::TestModel(Backend& backend, const ModelShape& shape, uint32_t dtype, 
                                   .rope_dim = shape.rope_dim,
                                   .rope_kind = shape.rope_kind,
                                   .window = shape.window,
-                                  .rope_base = 10000});
+                                  .rope_base = 10000,
+                                  .attention_scale = 1 / std::sqrt(shape.head_dim)});
   info_ = {.head = {.struct_size = sizeof info_},
            .architecture = {"llama", 5},
            .name = {"test", 4},
@@ -38,7 +39,8 @@ TestModel::TestModel(Backend& backend, const ModelShape& shape, uint32_t dtype, 
            .n_heads = shape.n_heads,
            .norm_epsilon = 1e-5f,
            .layer_stride = sizeof(tenure_layer_info),
-           .layers = layers_.data()};
+           .layers = layers_.data(),
+           .embedding_scale = 1};
   weights_ = backend.create_weights(info_);
   add(TENURE_WEIGHT_TOKEN_EMBD, TENURE_ALL_LAYERS, shape.n_vocab, shape.n_embd, edit);
   add(TENURE_WEIGHT_OUTPUT_NORM, TENURE_ALL_LAYERS, 1, shape.n_embd, edit);

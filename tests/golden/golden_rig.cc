@@ -37,10 +37,10 @@ std::vector<GoldenPrompt> golden_prompts(const std::string& file) {
 
 Rig::Rig(Backend& backend, const std::string& file)
     : backend_(backend),
-      file_(GgufFile::open("tests/data/" + file)),
-      info_(read_model_config(file_)),
-      tokenizer_(read_tokenizer_metadata(file_)),
-      model_(file_, info_, backend) {}
+      source_(ModelSource::open("tests/data/" + file)),
+      info_(source_->config()),
+      tokenizer_(source_->tokenizer()),
+      model_(*source_, info_, backend) {}
 
 std::vector<std::vector<float>> Rig::logits(const std::vector<int32_t>& ids, uint32_t chunk, Dtype kv_type) {
   const uint32_t n_vocab = info_.config().n_vocab;

@@ -1,6 +1,7 @@
 // A tiny model on a backend, run as the engine runs it, and what transformers made of the same file.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -39,7 +40,7 @@ class Rig {
 
  private:
   Backend& backend_;
-  GgufFile file_;
+  std::unique_ptr<ModelSource> source_;
   ModelInfo info_;
   Tokenizer tokenizer_;
   Model model_;

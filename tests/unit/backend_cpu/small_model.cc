@@ -43,7 +43,9 @@ SmallInfo::SmallInfo(const Sizes& s) {
                              .rope_kind = TENURE_ROPE_INTERLEAVED,
                              .window = 0,
                              .reserved0 = 0,
-                             .rope_base = 1e4});
+                             .rope_base = 1e4,
+                             .rope_factors = nullptr,
+                             .attention_scale = 1 / std::sqrt(s.head_dim)});
   info = {};
   info.head.struct_size = sizeof info;
   info.n_layers = s.n_layers;
@@ -55,6 +57,7 @@ SmallInfo::SmallInfo(const Sizes& s) {
   info.norm_epsilon = 1e-5f;
   info.layer_stride = sizeof(tenure_layer_info);
   info.layers = layers.data();
+  info.embedding_scale = 1;
 }
 
 SmallModel::SmallModel(uint32_t dtype, uint32_t seed, const Sizes& s) : sizes(s), layer(s.n_layers - 1) {

@@ -91,7 +91,9 @@ FakeModel::FakeModel() {
                              .rope_kind = TENURE_ROPE_HALVES,
                              .window = window,
                              .reserved0 = 0,
-                             .rope_base = 10000.0};
+                             .rope_base = 10000.0,
+                             .rope_factors = nullptr,
+                             .attention_scale = 0.35};
   };
   layers_ = {layer(4, 64), layer(2, 0), layer(3, 0)};
   info_.head.struct_size = sizeof info_;

@@ -13,7 +13,7 @@ const std::string system_turn =
     "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n";
 
 TokenizerMetadata metadata() {
-  return read_tokenizer_metadata(GgufFile::open("tests/data/tiny-llama-f32.gguf"));
+  return ModelSource::open("tests/data/tiny-llama-f32.gguf")->tokenizer();
 }
 
 struct Maker {

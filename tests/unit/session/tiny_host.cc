@@ -37,12 +37,12 @@ std::vector<ParamValue> params_of(const PluginManifest& manifest, const Override
 
 TinyHost::TinyHost(const std::string& backend, const std::string& model, const HostLoan& loan)
     : loan_(loan),
-      file_(GgufFile::open("tests/data/" + model + ".gguf")),
-      info_(read_model_config(file_)),
-      language_(read_tokenizer_metadata(file_)),
+      source_(ModelSource::open("tests/data/" + model + ".gguf")),
+      info_(source_->config()),
+      language_(source_->tokenizer()),
       backend_(std::make_unique<Backend>(library(backend == "toy" ? "toy_backend" : "backend_" + backend),
                                          std::vector<ParamValue>{})),
-      model_(std::make_unique<Model>(file_, info_, *backend_)),
+      model_(std::make_unique<Model>(*source_, info_, *backend_)),
       memory_(*backend_, info_.config(), uint64_t{64} << 20) {
   static_assert(1u << static_cast<uint32_t>(Phase::decode) == TENURE_PHASE_DECODE);
 }

@@ -42,7 +42,7 @@ class TinyHost {
   Library& library(const std::string& stem);
 
   HostLoan loan_;
-  GgufFile file_;
+  std::unique_ptr<ModelSource> source_;
   ModelInfo info_;
   Language language_;
   std::map<std::string, std::unique_ptr<Library>> libraries_;
