@@ -1,6 +1,7 @@
 // What a backend owes its caller besides numbers: refusals, order, struct sizes, errors.
 #include <doctest/doctest.h>
 
+#include <bit>
 #include <cstring>
 #include <string>
 
@@ -89,6 +90,7 @@ TEST_CASE("properties - say what the engine plans by") {
   CHECK(!p.code_path.empty());
   CHECK(p.batch_rows >= 1);
   CHECK(p.row_granularity >= 1);
+  CHECK(std::has_single_bit(p.slot_granularity));
   CHECK((p.evidence & TENURE_EVIDENCE_ATTENTION_MASS) != 0);
 }
 
