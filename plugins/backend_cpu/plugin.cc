@@ -307,6 +307,7 @@ tenure_status attend_op(tenure_backend* self, const tenure_forward* forward, uin
                                        .n_kv_heads = info.n_kv_heads,
                                        .head_dim = info.head_dim,
                                        .window = info.window,
+                                       .scale = info.attention_scale,
                                        .rope = &w.rope(layer),
                                        .q = q,
                                        .out = out},
