@@ -68,6 +68,30 @@ TEST_CASE("footprint - covers the peak of random scripts under every policy and 
   }
 }
 
+TEST_CASE("footprint - layers with a window reserve what is left of a sequence, whatever the budget") {
+  TinyHost host("cpu", "tiny-gemma3-f32");
+  std::mt19937 random(23);
+  EngineConfig config = engine_config();
+  for (const char* id : {"full", "streaming_llm", "h2o", "random"}) {
+    for (int i = 0; i < 8; ++i) {
+      CAPTURE(id);
+      CAPTURE(i);
+      PolicySettings& policy = host.policy(id, {});
+      if (policy.when != 0) set_randomly(policy, random);
+      const std::shared_ptr<SessionScript> script = random_script(random, policy);
+      script->segments[0].ids = some_ids(500 + random() % 400, random());
+      config.memory = reserved_for(host, *script, 0);
+      const SessionResult result = run_alone(host, config, script);
+      CHECK_MESSAGE(!result.error, (result.error ? result.error->message : ""));
+      CHECK(result.peak_bytes <= config.memory);
+    }
+  }
+  // 24 + 256 + 512 slots at most in five layers, 1,000 in the sixth.
+  KvConfig kv = host.memory().kv_config(Dtype::f32, Dtype::f32);
+  CHECK(dense_bytes(kv, 1000, 1000) == (5 * 13 + 16) * kv.pools[0]->run_bytes());
+  CHECK(slot_bytes(kv) == 2 * 16 * sizeof(float));
+}
+
 TEST_CASE("footprint - an answer's growth is still there when the next chunk is fed") {
   TinyHost host;
   PolicySettings& policy = host.policy("streaming_llm");
