@@ -102,7 +102,8 @@ double read_gbps(const Ones& ones, uint32_t n_threads) {
   std::vector<std::thread> threads;
   for (uint32_t t = 0; t < n_threads; ++t) {
     threads.emplace_back([&, t] {
-      shares[t] = read_blocks(ones, ones.n_blocks() * t / n_threads, ones.n_blocks() * (t + 1) / n_threads, go);
+      shares[t] =
+          read_blocks(ones, ones.n_blocks() * t / n_threads, ones.n_blocks() * (t + 1) / n_threads, go);
     });
   }
   go.store(true, std::memory_order_release);

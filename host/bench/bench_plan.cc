@@ -29,7 +29,8 @@ class Manifests {
 
 std::string policy_table(const BenchSettings& settings, size_t i, Manifests& manifests) {
   const std::string& policy = settings.policies[i];
-  std::string text = fmt::format("[policy.p{}]\nplugin = {}\nkv_type = {}\n", i, toml_string(policy), toml_string(settings.kv_type));
+  std::string text = fmt::format("[policy.p{}]\nplugin = {}\nkv_type = {}\n", i, toml_string(policy),
+                                 toml_string(settings.kv_type));
   const bool releases = !manifests.find(policy, PluginKind::policy).needs.phases.empty();
   if (releases && !settings.budget.empty()) {
     const bool is_count = settings.budget.find_first_not_of("0123456789") == std::string::npos;
@@ -40,13 +41,15 @@ std::string policy_table(const BenchSettings& settings, size_t i, Manifests& man
 }
 
 std::string pipeline_of(const BenchSettings& settings, Manifests& manifests) {
-  std::string text = fmt::format("tenure = 1\n[model]\npath = {}\n[backend]\nthreads = {}\n", toml_string(settings.model), settings.threads);
+  std::string text = fmt::format("tenure = 1\n[model]\npath = {}\n[backend]\nthreads = {}\n",
+                                 toml_string(settings.model), settings.threads);
   if (!settings.backend.empty()) text += fmt::format("plugin = {}\n", toml_string(settings.backend));
   text += fmt::format("[engine]\nmemory = {}\n", toml_string(settings.memory));
   for (size_t i = 0; i < settings.policies.size(); ++i) text += policy_table(settings, i, manifests);
   text += "[[stage]]\nid = \"prompts\"\nkind = \"read_jsonl\"\npath = \"-\"\n";
   for (size_t i = 0; i < settings.policies.size(); ++i) {
-    text += fmt::format("[[stage]]\nid = \"s{0}\"\nkind = \"generate\"\nfrom = \"prompts\"\npolicy = \"p{0}\"\n", i);
+    text += fmt::format(
+        "[[stage]]\nid = \"s{0}\"\nkind = \"generate\"\nfrom = \"prompts\"\npolicy = \"p{0}\"\n", i);
   }
   if (settings.policies.empty()) text += "[[stage]]\nid = \"s\"\nkind = \"generate\"\nfrom = \"prompts\"\n";
   return text;

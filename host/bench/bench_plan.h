@@ -1,5 +1,5 @@
-// What a user asks of a benchmark, and the same as a plan: resolved like a pipeline, so that a policy's defaults are
-// those of a real run.
+// What a user asks of a benchmark, and the same as a plan: resolved like a pipeline, so that a policy's
+// defaults are those of a real run.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ struct BenchSettings {
   std::string model;                  // a file
   std::string backend;                // plugin id or path; empty = the default one
   std::vector<std::string> policies;  // plugin ids or paths; empty = the default one
-  std::string budget;                 // as in a pipeline: "1024", "1/8"; empty = none. Of the policies that release
+  std::string budget;  // as in a pipeline: "1024", "1/8"; empty = none. Of the policies that release
   std::string kv_type = "f16";
   std::string memory = "8 GiB";  // most KV bytes
   uint32_t chunk = 0;            // prompt tokens between two decisions; 0 = the policy's default

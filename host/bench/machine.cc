@@ -17,7 +17,9 @@ double now_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-double n_online() { return static_cast<double>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN))); }
+double n_online() {
+  return static_cast<double>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
+}
 
 // CPU seconds spent on anything since boot.
 double busy_seconds() {
@@ -53,7 +55,9 @@ std::string proc_value(const char* path, std::string_view key) {
 Processor processor() {
   constexpr std::array<std::string_view, 7> wanted = {"avx2",        "fma",         "avx512f", "avx512_vnni",
                                                       "avx512_bf16", "avx512_fp16", "amx_tile"};
-  Processor found{.name = proc_value("/proc/cpuinfo", "model name"), .features = {}, .n_cpus = static_cast<uint32_t>(n_online())};
+  Processor found{.name = proc_value("/proc/cpuinfo", "model name"),
+                  .features = {},
+                  .n_cpus = static_cast<uint32_t>(n_online())};
   std::istringstream flags(proc_value("/proc/cpuinfo", "flags"));
   for (std::string flag; flags >> flag;) {
     if (std::find(wanted.begin(), wanted.end(), flag) != wanted.end()) found.features.push_back(flag);

@@ -25,8 +25,8 @@ class OtherCpu {
   double began_, busy_began_, own_began_;  // seconds
 };
 
-// The most memory the process ever had resident. forget() starts anew from what it has now; false where the kernel
-// does not allow that, and the peak is then that of the whole process.
+// The most memory the process ever had resident. forget() starts anew from what it has now; false where the
+// kernel does not allow that, and the peak is then that of the whole process.
 uint64_t peak_resident_bytes();
 bool forget_peak_resident();
 

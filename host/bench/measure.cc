@@ -51,7 +51,8 @@ WorkloadReport run_workload(Runtime& runtime, const PolicyPlan& plan, Workload w
   workload.policy = &runtime.policy(plan);
   const OtherCpu others;
   std::vector<Round> rounds;
-  for (uint32_t i = 0; i < repeat; ++i) rounds.push_back(run_round(runtime.engine(), workload, runtime.model().config().n_vocab));
+  for (uint32_t i = 0; i < repeat; ++i)
+    rounds.push_back(run_round(runtime.engine(), workload, runtime.model().config().n_vocab));
   WorkloadReport report{.policy = plan.plugin_id,
                         .budget = plan.budget.kind == BudgetKind::none ? "" : to_text(plan.budget),
                         .prompt = workload.prompt,
@@ -61,7 +62,6 @@ WorkloadReport run_workload(Runtime& runtime, const PolicyPlan& plan, Workload w
                         .kv_peak_bytes = rounds.back().kv_peak_bytes,
                         .kv_end_bytes = rounds.back().kv_end_bytes,
                         .released = rounds.back().released,
-                        .peak_resident_bytes = peak_resident_bytes(),
                         .other_cpu = others.share()};
   if (workload.prompt > 1) report.prefill = prefill_report(rounds);
   return report;
@@ -71,13 +71,15 @@ void check_context(const BenchSettings& settings, const ModelConfig& config) {
   const uint32_t longest = *std::max_element(settings.prompts.begin(), settings.prompts.end());
   const uint64_t n_total = uint64_t{longest} + settings.generate;
   if (n_total <= config.n_ctx) return;
-  throw Error(Diagnostic{.code = Code::usage,
-                         .text = fmt::format("a prompt of {} tokens and {} generated ones are {}; the model's context is {}", longest,
-                                             settings.generate, n_total, config.n_ctx),
-                         .help = "a shorter --prompt or --generate"});
+  throw Error(Diagnostic{
+      .code = Code::usage,
+      .text = fmt::format("a prompt of {} tokens and {} generated ones are {}; the model's context is {}",
+                          longest, settings.generate, n_total, config.n_ctx),
+      .help = "a shorter --prompt or --generate"});
 }
 
-void run_workloads(Runtime& runtime, const Plan& plan, const BenchSettings& settings, const Say& say, BenchReport& report) {
+void run_workloads(Runtime& runtime, const Plan& plan, const BenchSettings& settings, const Say& say,
+                   BenchReport& report) {
   check_context(settings, runtime.model().config());
   for (const PolicyPlan* policy : bench_policies(plan)) {
     // First touch of buffers and pages is nobody's speed.
@@ -85,16 +87,19 @@ void run_workloads(Runtime& runtime, const Plan& plan, const BenchSettings& sett
     run_workload(runtime, *policy, {.prompt = warm_prompt, .generate = std::min(8u, settings.generate)}, 1);
     for (const uint32_t prompt : settings.prompts) {
       for (const uint32_t sequences : settings.sequences) {
-        say(fmt::format("{}: {} {} of {} + {} tokens, {} times", policy->plugin_id, sequences, sequences == 1 ? "sequence" : "sequences",
-                        prompt, settings.generate, settings.repeat));
+        say(fmt::format("{}: {} {} of {} + {} tokens, {} times", policy->plugin_id, sequences,
+                        sequences == 1 ? "sequence" : "sequences", prompt, settings.generate,
+                        settings.repeat));
         const Workload workload{.prompt = prompt, .generate = settings.generate, .sequences = sequences};
         report.workloads.push_back(run_workload(runtime, *policy, workload, settings.repeat));
+        if (report.knows_peak_resident) report.workloads.back().peak_resident_bytes = peak_resident_bytes();
       }
     }
   }
 }
 
-void run_ops(Runtime& runtime, const Plan& plan, const BenchSettings& settings, const Say& say, BenchReport& report) {
+void run_ops(Runtime& runtime, const Plan& plan, const BenchSettings& settings, const Say& say,
+             BenchReport& report) {
   const Dtype kv_type = runtime.policy(*bench_policies(plan).front()).k_type;
   runtime.stop_engine();
   Backend& backend = runtime.backend();
@@ -105,7 +110,8 @@ void run_ops(Runtime& runtime, const Plan& plan, const BenchSettings& settings, 
   }
   const uint32_t n_rows = std::clamp(backend.properties().batch_rows, 1u, max_prefill_rows);
   say(fmt::format("ops of a prefill pass of {} rows", n_rows));
-  report.passes.push_back(time_ops(backend, runtime.model(), {.n_rows = n_rows, .n_slots = n_rows}, kv_type, settings.repeat));
+  report.passes.push_back(
+      time_ops(backend, runtime.model(), {.n_rows = n_rows, .n_slots = n_rows}, kv_type, settings.repeat));
 }
 
 void describe(const Runtime& runtime, Backend& backend, const BenchSettings& settings, BenchReport& report) {
@@ -130,9 +136,11 @@ BenchReport measure(PluginSearch search, const BenchSettings& settings, BenchKin
                      .repeat = settings.repeat};
   say("probing the memory's bandwidth");
   report.before = read_bandwidth(report.threads);
-  forget_peak_resident();  // the probe's buffer is not the model's
+  report.knows_peak_resident = forget_peak_resident();  // the probe's buffer is not the model's
   {
-    Runtime runtime(std::move(search), [&](uint32_t, std::string_view id, std::string_view text) { say(fmt::format("{}: {}", id, text)); });
+    Runtime runtime(std::move(search), [&](uint32_t, std::string_view id, std::string_view text) {
+      say(fmt::format("{}: {}", id, text));
+    });
     say(fmt::format("loading {}", settings.model));
     const auto began = std::chrono::steady_clock::now();
     runtime.load(plan.cells.front());

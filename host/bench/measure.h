@@ -23,12 +23,12 @@ struct Spread {
 };
 
 struct PrefillReport {
-  Spread tps;                // tokens a second
-  double gops = 0;           // of matrix products, a second; as the median
+  Spread tps;       // tokens a second
+  double gops = 0;  // of matrix products, a second; as the median
 };
 
 struct DecodeReport {
-  Spread tps;  // of all sequences together
+  Spread tps;             // of all sequences together
   uint64_t n_passes = 0;  // of one repeat
   // What the passes had to read, over their tokens: rows of one pass share the weights.
   double weight_bytes_per_token = 0;
@@ -46,8 +46,9 @@ struct WorkloadReport {
   uint64_t kv_peak_bytes = 0;
   uint64_t kv_end_bytes = 0;
   uint64_t released = 0;  // slots
-  uint64_t peak_resident_bytes = 0;  // of the process until then, loading included
-  std::optional<double> other_cpu;   // share of all CPUs
+  // Of the process until then, loading included; nothing where the kernel cannot leave out the probe.
+  std::optional<uint64_t> peak_resident_bytes;
+  std::optional<double> other_cpu;  // share of all CPUs
 };
 
 struct BenchReport {
@@ -60,6 +61,7 @@ struct BenchReport {
   uint32_t threads = 0;
   uint32_t repeat = 0;
   double load_seconds = 0;  // from opening the file to packed weights
+  bool knows_peak_resident = false;
   Bandwidth before, after;
   std::vector<WorkloadReport> workloads;
   std::vector<PassTimes> passes;  // when ops were asked for

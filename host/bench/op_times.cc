@@ -31,7 +31,8 @@ class FilledCache {
       const tenure_page_layout layout = backend.page_layout(head_dim, kv_type, kv_type);
       const uint64_t run_slots = uint64_t{layout.page_slots} * run_pages;
       const uint64_t n_runs = n * ((shape.n_slots + run_slots - 1) / run_slots);
-      pools_[head_dim] = std::make_unique<PagePool>(backend, head_dim, kv_type, kv_type, n_runs * run_pages * layout.page_bytes);
+      pools_[head_dim] = std::make_unique<PagePool>(backend, head_dim, kv_type, kv_type,
+                                                    n_runs * run_pages * layout.page_bytes);
     }
     for (uint32_t i = 0; i < shape.n_slots; ++i) pos_.push_back(static_cast<int32_t>(i));
     for (const LayerConfig& layer : config.layers) add_layer(layer, shape);
@@ -48,8 +49,13 @@ class FilledCache {
     std::vector<tenure_kv_view>& views = views_.emplace_back();
     for (uint32_t head = 0; head < layer.n_kv_heads; ++head) {
       std::vector<uint32_t>& pages = pages_.emplace_back();
-      if (!pool.take(pool.runs_for(shape.n_slots), account_, pages)) throw Error(Code::internal, "the pool of a benchmark is too small");
-      views.push_back({.pages = pages.data(), .pos = pos_.data(), .n_slots = shape.n_slots, .n_unmasked = n_before, .first_slot = n_before});
+      if (!pool.take(pool.runs_for(shape.n_slots), account_, pages))
+        throw Error(Code::internal, "the pool of a benchmark is too small");
+      views.push_back({.pages = pages.data(),
+                       .pos = pos_.data(),
+                       .n_slots = shape.n_slots,
+                       .n_unmasked = n_before,
+                       .first_slot = n_before});
       bytes_ += shape.n_slots * pool.slot_bytes();
     }
     segments_.push_back({.kind = shape.decode ? uint32_t{TENURE_ROWS_DECODE} : uint32_t{TENURE_ROWS_PREFILL},
@@ -65,7 +71,8 @@ class FilledCache {
     const uint64_t n_bytes = pool.bytes_in_use();
     for (uint64_t at = 0; at < n_bytes; at += zeros.size()) {
       const uint64_t n = std::min<uint64_t>(zeros.size(), n_bytes - at);
-      throw_unless_ok(backend.copy(static_cast<char*>(pool.kv().base) + at, zeros.data(), n, CopyDirection::to_device));
+      throw_unless_ok(
+          backend.copy(static_cast<char*>(pool.kv().base) + at, zeros.data(), n, CopyDirection::to_device));
     }
     throw_unless_ok(backend.synchronize());
   }
@@ -90,7 +97,8 @@ class TimedPass {
         ids_(shape.n_rows, 0),
         kinds_(shape.n_rows, shape.decode ? TENURE_ROWS_DECODE : TENURE_ROWS_PREFILL),
         bad_layers_(shape.n_rows, -1) {
-    for (uint32_t i = shape.n_slots - shape.n_rows; i < shape.n_slots; ++i) positions_.push_back(static_cast<int32_t>(i));
+    for (uint32_t i = shape.n_slots - shape.n_rows; i < shape.n_slots; ++i)
+      positions_.push_back(static_cast<int32_t>(i));
     forward_ = {.head = {.struct_size = sizeof(tenure_forward)},
                 .weights = model.weights().get(),
                 .n_rows = shape.n_rows,
@@ -134,9 +142,13 @@ class TimedPass {
     const tenure_segment* segments = cache_.segments(i);
     Status status = timed(op_qkv, [&] { return backend_.qkv(forward_, i, x, q, k, a.v.floats(), nullptr); });
     if (status.ok()) status = timed(op_rope, [&] { return backend_.rope(forward_, i, q, k, q, k); });
-    if (status.ok()) status = timed(op_append, [&] { return backend_.cache_append(forward_, i, segments, k, a.v.floats()); });
-    if (status.ok()) status = timed(op_attend, [&] { return backend_.attend(forward_, i, segments, q, a.mixed.floats()); });
-    if (status.ok()) status = timed(op_attn_out, [&] { return backend_.attn_out(forward_, i, a.mixed.floats(), x); });
+    if (status.ok())
+      status =
+          timed(op_append, [&] { return backend_.cache_append(forward_, i, segments, k, a.v.floats()); });
+    if (status.ok())
+      status = timed(op_attend, [&] { return backend_.attend(forward_, i, segments, q, a.mixed.floats()); });
+    if (status.ok())
+      status = timed(op_attn_out, [&] { return backend_.attn_out(forward_, i, a.mixed.floats(), x); });
     if (status.ok()) status = timed(op_mlp, [&] { return backend_.mlp(forward_, i, x); });
     return status;
   }
@@ -164,12 +176,6 @@ class TimedPass {
   Seconds spent_{};
 };
 
-// The backend tells only the sum of what it packed: an op's share is as in the file.
-uint64_t packed_bytes(const Model& model, const GivenWeights::Part& part) {
-  const double packed = static_cast<double>(model.weights_bytes()) / static_cast<double>(model.given_weights().bytes());
-  return static_cast<uint64_t>(static_cast<double>(part.bytes) * packed);
-}
-
 uint64_t attend_operations(const ModelConfig& config, const PassShape& shape) {
   const uint64_t n_before = shape.n_slots - shape.n_rows;
   const uint64_t n_pairs = n_before * shape.n_rows + uint64_t{shape.n_rows} * (shape.n_rows + 1) / 2;
@@ -180,7 +186,8 @@ uint64_t attend_operations(const ModelConfig& config, const PassShape& shape) {
 
 }  // namespace
 
-PassTimes time_ops(Backend& backend, const Model& model, const PassShape& shape, Dtype kv_type, uint32_t repeat) {
+PassTimes time_ops(Backend& backend, const Model& model, const PassShape& shape, Dtype kv_type,
+                   uint32_t repeat) {
   TimedPass pass(backend, model, shape, kv_type);
   pass.run();  // first touch of buffers is nobody's speed
   std::array<Distribution, n_ops> spent;
@@ -189,10 +196,11 @@ PassTimes time_ops(Backend& backend, const Model& model, const PassShape& shape,
     for (uint32_t op = 0; op < n_ops; ++op) spent[op].add(seconds[op]);
   }
   PassTimes times{.shape = shape, .ops = {}};
-  for (uint32_t op = 0; op < n_ops; ++op) times.ops.push_back({.op = op_names[op], .seconds = spent[op].quantile(0.5)});
+  for (uint32_t op = 0; op < n_ops; ++op)
+    times.ops.push_back({.op = op_names[op], .seconds = spent[op].quantile(0.5)});
   const GivenWeights& given = model.given_weights();
   const auto reads = [&](Op op, const GivenWeights::Part& part, uint32_t n_rows) {
-    times.ops[op].bytes = packed_bytes(model, part);
+    times.ops[op].bytes = model.packed_bytes(part.bytes);
     times.ops[op].operations = 2 * part.n_elements * n_rows;
   };
   reads(op_qkv, given.qkv, shape.n_rows);

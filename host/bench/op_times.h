@@ -1,5 +1,5 @@
-// Where a forward's time goes: each op of a backend alone, in the order of a real pass, so that weights come from where
-// they come from in a run. Only ops of <tenure/backend.h>, so any backend can be asked.
+// Where a forward's time goes: each op of a backend alone, in the order of a real pass, so that weights come
+// from where they come from in a run. Only ops of <tenure/backend.h>, so any backend can be asked.
 #pragma once
 
 #include <cstdint>
@@ -30,6 +30,7 @@ struct PassTimes {
 };
 
 // Nothing else uses the backend meanwhile. Throws Error when an op fails.
-PassTimes time_ops(Backend& backend, const Model& model, const PassShape& shape, Dtype kv_type, uint32_t repeat);
+PassTimes time_ops(Backend& backend, const Model& model, const PassShape& shape, Dtype kv_type,
+                   uint32_t repeat);
 
 }  // namespace tenure

@@ -11,7 +11,9 @@ namespace {
 
 constexpr double mib = 1048576.0;
 
-double as_double(uint64_t n) { return static_cast<double>(n); }
+double as_double(uint64_t n) {
+  return static_cast<double>(n);
+}
 
 // ---- text ----
 
@@ -20,7 +22,8 @@ std::string types_text(const BenchReport& report) {
   for (const auto& [type, bytes] : report.bytes_by_type) total += bytes;
   std::string text;
   for (const auto& [type, bytes] : report.bytes_by_type) {
-    text += fmt::format("{}{} {:.1f} %", text.empty() ? "" : ", ", info(type).name, 100 * as_double(bytes) / as_double(total));
+    text += fmt::format("{}{} {:.1f} %", text.empty() ? "" : ", ", info(type).name,
+                        100 * as_double(bytes) / as_double(total));
   }
   return text;
 }
@@ -34,11 +37,11 @@ std::string heading(const BenchReport& report) {
   for (const std::string& feature : report.processor.features) features += " " + feature;
   std::string text = fmt::format("machine   {}, {} CPUs:{}\n", report.processor.name, report.processor.n_cpus,
                                  features.empty() ? " no vector extensions known here" : features);
-  text += fmt::format("backend   {} ({}), code path {}, {} threads, KV {}\n", report.backend, report.device, report.code_path,
-                      report.threads, report.kv_type);
+  text += fmt::format("backend   {} ({}), code path {}, {} threads, KV {}\n", report.backend, report.device,
+                      report.code_path, report.threads, report.kv_type);
   text += fmt::format("model     {} ({}), {:.1f} MiB packed; in the file {}\n", report.model_file,
-                      report.model_name.empty() ? report.architecture : report.model_name, as_double(report.weights_bytes) / mib,
-                      types_text(report));
+                      report.model_name.empty() ? report.architecture : report.model_name,
+                      as_double(report.weights_bytes) / mib, types_text(report));
   text += fmt::format("loading   {:.2f} s\n", report.load_seconds);
   return text + fmt::format("probe     read by one thread and by {}: {} before, {} after\n", report.threads,
                             bandwidth_text(report.before), bandwidth_text(report.after));
@@ -46,10 +49,13 @@ std::string heading(const BenchReport& report) {
 
 std::string spread_text(const Spread& spread) {
   const int digits = spread.median < 1000 ? 1 : 0;
-  return fmt::format("{:.{}f} [{:.{}f}–{:.{}f}]", spread.median, digits, spread.p10, digits, spread.p90, digits);
+  return fmt::format("{:.{}f} [{:.{}f}–{:.{}f}]", spread.median, digits, spread.p10, digits, spread.p90,
+                     digits);
 }
 
-std::string share_text(double gbps, double probe) { return probe > 0 ? fmt::format("{:.0f} %", 100 * gbps / probe) : "-"; }
+std::string share_text(double gbps, double probe) {
+  return probe > 0 ? fmt::format("{:.0f} %", 100 * gbps / probe) : "-";
+}
 
 // Widths count bytes, and the dash of a range has three.
 std::string padded(const std::string& text, size_t width) {
@@ -59,38 +65,47 @@ std::string padded(const std::string& text, size_t width) {
 }
 
 std::string workloads_text(const BenchReport& report) {
-  std::string text = fmt::format("\n{:<16} {:>7} {:>7} {:>5} {:>5} {:>25} {:>7} {:>23} {:>9} {:>6} {:>8} {:>8} {:>8} {:>6}\n", "policy",
-                                 "budget", "prompt", "gen", "seqs", "prefill t/s [p10-p90]", "GOP/s", "decode t/s [p10-p90]",
-                                 "MB/token", "GB/s", "of probe", "KV MiB", "RSS MiB", "others");
+  std::string text = fmt::format(
+      "\n{:<16} {:>7} {:>7} {:>5} {:>5} {:>25} {:>7} {:>23} {:>9} {:>6} {:>8} {:>8} {:>8} {:>6}\n", "policy",
+      "budget", "prompt", "gen", "seqs", "prefill t/s [p10-p90]", "GOP/s", "decode t/s [p10-p90]", "MB/token",
+      "GB/s", "of probe", "KV MiB", "RSS MiB", "others");
   for (const WorkloadReport& w : report.workloads) {
-    text += fmt::format("{:<16} {:>7} {:>7} {:>5} {:>5}", w.policy, w.budget.empty() ? "-" : w.budget, w.prompt, w.generate, w.sequences);
+    text += fmt::format("{:<16} {:>7} {:>7} {:>5} {:>5}", w.policy, w.budget.empty() ? "-" : w.budget,
+                        w.prompt, w.generate, w.sequences);
     text += fmt::format(" {} {:>7}", padded(w.prefill ? spread_text(w.prefill->tps) : "-", 25),
                         w.prefill ? fmt::format("{:.0f}", w.prefill->gops) : "-");
     text += " " + padded(w.decode ? spread_text(w.decode->tps) : "-", 23);
     const double bytes = w.decode ? w.decode->weight_bytes_per_token + w.decode->kv_bytes_per_token : 0;
-    text += w.decode ? fmt::format(" {:>9.1f} {:>6.1f} {:>8}", bytes / 1e6, w.decode->gbps(), share_text(w.decode->gbps(), report.probe_gbps()))
+    text += w.decode ? fmt::format(" {:>9.1f} {:>6.1f} {:>8}", bytes / 1e6, w.decode->gbps(),
+                                   share_text(w.decode->gbps(), report.probe_gbps()))
                      : fmt::format(" {:>9} {:>6} {:>8}", "-", "-", "-");
-    text += fmt::format(" {:>8.1f} {:>8.0f} {:>6}\n", as_double(w.kv_peak_bytes) / mib, as_double(w.peak_resident_bytes) / mib,
-                        w.other_cpu ? fmt::format("{:.0f} %", 100 * *w.other_cpu) : "-");
+    text += fmt::format(
+        " {:>8.1f} {:>8} {:>6}\n", as_double(w.kv_peak_bytes) / mib,
+        w.peak_resident_bytes ? fmt::format("{:.0f}", as_double(*w.peak_resident_bytes) / mib) : "-",
+        w.other_cpu ? fmt::format("{:.0f} %", 100 * *w.other_cpu) : "-");
   }
   return text;
 }
 
 std::string shape_text(const PassShape& shape) {
-  return shape.decode ? fmt::format("decode, {} slots", shape.n_slots) : fmt::format("prefill, {} rows", shape.n_rows);
+  return shape.decode ? fmt::format("decode, {} slots", shape.n_slots)
+                      : fmt::format("prefill, {} rows", shape.n_rows);
 }
 
 std::string pass_text(const PassTimes& pass, double probe) {
   double total = 0;
   for (const OpTime& op : pass.ops) total += op.seconds;
-  std::string text = fmt::format("\n{:<20} {:>10} {:>8} {:>8} {:>8} {:>9}\n", shape_text(pass.shape), "ms", "of pass", "GOP/s", "GB/s", "of probe");
+  std::string text = fmt::format("\n{:<20} {:>10} {:>8} {:>8} {:>8} {:>9}\n", shape_text(pass.shape), "ms",
+                                 "of pass", "GOP/s", "GB/s", "of probe");
   for (const OpTime& op : pass.ops) {
     // Bytes bound a row alone; the many rows of a prefill share them and are bound by arithmetic.
     const bool reads = pass.shape.decode && op.bytes > 0;
     const double gbps = as_double(op.bytes) / op.seconds / 1e9;
-    text += fmt::format("  {:<18} {:>10.3f} {:>6.0f} % {:>8} {:>8} {:>9}\n", op.op, 1e3 * op.seconds, 100 * op.seconds / total,
-                        op.operations > 0 ? fmt::format("{:.0f}", as_double(op.operations) / op.seconds / 1e9) : "-",
-                        reads ? fmt::format("{:.1f}", gbps) : "-", reads ? share_text(gbps, probe) : "-");
+    text += fmt::format(
+        "  {:<18} {:>10.3f} {:>6.0f} % {:>8} {:>8} {:>9}\n", op.op, 1e3 * op.seconds,
+        100 * op.seconds / total,
+        op.operations > 0 ? fmt::format("{:.0f}", as_double(op.operations) / op.seconds / 1e9) : "-",
+        reads ? fmt::format("{:.1f}", gbps) : "-", reads ? share_text(gbps, probe) : "-");
   }
   return text + fmt::format("  {:<18} {:>10.3f}\n", "sum", 1e3 * total);
 }
@@ -174,7 +189,8 @@ void write_workload(JsonWriter& json, const WorkloadReport& w, double probe) {
   json.key("kv_peak_bytes").unsigned_integer(w.kv_peak_bytes);
   json.key("kv_end_bytes").unsigned_integer(w.kv_end_bytes);
   json.key("released").unsigned_integer(w.released);
-  json.key("peak_resident_bytes").unsigned_integer(w.peak_resident_bytes);
+  json.key("peak_resident_bytes");
+  w.peak_resident_bytes ? json.unsigned_integer(*w.peak_resident_bytes) : json.null();
   json.key("other_cpu").optional_number(w.other_cpu);
   json.end_object();
 }

@@ -53,7 +53,8 @@ class RoundLog {
 std::vector<int32_t> random_ids(uint32_t n, uint32_t n_vocab, uint64_t seed) {
   const uint32_t first = std::min(100u, n_vocab / 2);
   std::vector<int32_t> ids(n);
-  for (uint32_t i = 0; i < n; ++i) ids[i] = static_cast<int32_t>(first + random_bits(seed, i) % (n_vocab - first));
+  for (uint32_t i = 0; i < n; ++i)
+    ids[i] = static_cast<int32_t>(first + random_bits(seed, i) % (n_vocab - first));
   return ids;
 }
 
@@ -64,18 +65,23 @@ std::unique_ptr<Job> make_job(const Workload& workload, uint32_t n_vocab, uint32
   script->ignore_eos = true;
   script->segments.resize(1);
   script->segments[0].ids = random_ids(workload.prompt, n_vocab, sequence);
-  script->segments[0].generate = std::max(workload.generate, 1u);  // prefilling nobody reads from is not what anyone does
+  script->segments[0].generate =
+      std::max(workload.generate, 1u);  // prefilling nobody reads from is not what anyone does
   auto job = std::make_unique<Job>();
   job->script = std::move(script);
   job->on_done = [&log](SessionResult&& result) { log.done(std::move(result)); };
   return job;
 }
 
-double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
+double seconds(Clock::duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
 
-void take_passes(Round& round, const std::vector<Pass>& passes, Clock::time_point submitted, uint32_t n_sequences) {
+void take_passes(Round& round, const std::vector<Pass>& passes, Clock::time_point submitted,
+                 uint32_t n_sequences) {
   const auto is_prefill = [](const Pass& pass) { return pass.figures.n_prefilled > 0; };
-  const auto decode = std::find_if(passes.rbegin(), passes.rend(), is_prefill).base();  // first pass after the last one
+  const auto decode =
+      std::find_if(passes.rbegin(), passes.rend(), is_prefill).base();  // first pass after the last one
   for (auto pass = passes.begin(); pass != decode; ++pass) {
     round.n_prefilled += pass->figures.n_prefilled;
     round.prefill_ops += pass->figures.work.matrix_ops;
@@ -106,7 +112,8 @@ Round run_round(Engine& engine, const Workload& workload, uint32_t n_vocab) {
   for (const SessionResult& result : log.results()) {
     if (result.error) {
       const bool memory = result.error->code == RowCode::memory;
-      throw Error(memory ? Code::memory_too_small : Code::internal, "a sequence failed: " + result.error->message);
+      throw Error(memory ? Code::memory_too_small : Code::internal,
+                  "a sequence failed: " + result.error->message);
     }
     round.kv_peak_bytes += result.peak_bytes;
     round.kv_end_bytes += result.end_bytes;

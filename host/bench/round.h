@@ -1,4 +1,5 @@
-// One workload, once, on the real engine: random tokens in, generated tokens out, decisions of the policy included.
+// One workload, once, on the real engine: random tokens in, generated tokens out, decisions of the policy
+// included.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +15,9 @@ struct Workload {
   uint32_t sequences = 1;  // at the same time
 };
 
-// Times are wall clock, as the engine's thread saw them. Prefill is everything from submitting to the last prompt token
-// fed. Decode is what follows while every sequence decodes: until the first one ends. Both of its figures are 0 when
-// there was no such pass.
+// Times are wall clock, as the engine's thread saw them. Prefill is everything from submitting to the last
+// prompt token fed. Decode is what follows while every sequence decodes: until the first one ends. Both of
+// its figures are 0 when there was no such pass.
 struct Round {
   double prefill_seconds = 0;
   uint64_t n_prefilled = 0;
@@ -31,7 +32,8 @@ struct Round {
   uint64_t released = 0;
 };
 
-// The engine is idle, and is again afterwards. The same tokens in every round. Throws Error when a sequence fails.
+// The engine is idle, and is again afterwards. The same tokens in every round. Throws Error when a sequence
+// fails.
 Round run_round(Engine& engine, const Workload& workload, uint32_t n_vocab);
 
 }  // namespace tenure

@@ -89,6 +89,7 @@ void Model::load(const ModelSource& source) {
     if (tensor.shape[1] > 1) part.n_elements += tensor.shape[0] * tensor.shape[1];
     part.bytes += tensor.bytes.size();
     given_.bytes_by_type[tensor.dtype] += tensor.bytes.size();
+    if (role == TENURE_WEIGHT_TOKEN_EMBD) given_.embedding_row_bytes = tensor.bytes.size() / tensor.shape[1];
     source.drop(tensor.bytes);
   };
   const auto add_present = [&](uint32_t role, uint32_t layer, const TensorView& tensor) {
@@ -118,16 +119,20 @@ void Model::load(const ModelSource& source) {
   if (!config().tied_head) add(TENURE_WEIGHT_OUTPUT, TENURE_ALL_LAYERS, weights.output);
 }
 
-// An embedding that is not the head is kept as given, and a pass reads only its rows' part of it.
+uint64_t Model::packed_bytes(uint64_t given_bytes) const {
+  const double ratio = static_cast<double>(weights_bytes_) / static_cast<double>(given_.bytes());
+  return static_cast<uint64_t>(static_cast<double>(given_bytes) * ratio);
+}
+
+// Of an embedding table a pass reads only its rows' part, unless the table is the head as well.
 PassWork Model::work(const Batch& batch) const {
   const bool has_wants = !batch.wants().empty();
   const bool reads_table = config().tied_head && has_wants;
-  const uint64_t table_bytes = config().tied_head ? given_.head.bytes : given_.embedding.bytes;
-  uint64_t weight_bytes = weights_bytes_ - given_.embedding.bytes;
-  if (!has_wants) weight_bytes -= given_.head.bytes;
-  if (!reads_table) weight_bytes += batch.n_rows() * (table_bytes / config().n_vocab);
+  uint64_t given_bytes = given_.qkv.bytes + given_.attn_out.bytes + given_.mlp.bytes;
+  if (has_wants) given_bytes += given_.head.bytes;
+  if (!reads_table) given_bytes += batch.n_rows() * given_.embedding_row_bytes;
   const uint64_t layer_elements = given_.qkv.n_elements + given_.attn_out.n_elements + given_.mlp.n_elements;
-  return {.weight_bytes = weight_bytes,
+  return {.weight_bytes = packed_bytes(given_bytes),
           .kv_bytes = batch.kv_bytes(),
           .matrix_ops = 2 * (layer_elements * batch.n_rows() + given_.head.n_elements * batch.wants().size())};
 }

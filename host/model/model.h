@@ -51,6 +51,7 @@ struct GivenWeights {
   };
   Part embedding;  // nothing when it is the head
   Part qkv, attn_out, mlp, head;
+  uint64_t embedding_row_bytes = 0;
   std::map<Dtype, uint64_t> bytes_by_type;
 
   uint64_t bytes() const { return embedding.bytes + qkv.bytes + attn_out.bytes + mlp.bytes + head.bytes; }
@@ -73,6 +74,8 @@ class Model {
   const DeviceWeights& weights() const { return weights_; }
   uint64_t weights_bytes() const { return weights_bytes_; }  // as packed
   const GivenWeights& given_weights() const { return given_; }
+  // The share of weights_bytes() that a part of the given ones has: the backend tells only the sum of what it packed.
+  uint64_t packed_bytes(uint64_t given_bytes) const;
   // Of a batch that was forwarded.
   PassWork work(const Batch& batch) const;
 
