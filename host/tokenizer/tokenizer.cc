@@ -158,6 +158,8 @@ void Tokenizer::read_ids(const TokenizerMetadata& metadata) {
   if (eos_) end_of_generation_.push_back(*eos_);
   const auto eot = checked_id(metadata.eot_id, pieces_.size(), "eot_token_id");
   if (eot) end_of_generation_.push_back(*eot);
+  for (const uint32_t id : metadata.end_ids)
+    end_of_generation_.push_back(*checked_id(id, pieces_.size(), "eos_token_id"));
   constexpr std::array<std::string_view, 5> known_ends = {"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "</s>",
                                                           "<end_of_turn>"};
   for (size_t id = 0; id < pieces_.size(); ++id) {

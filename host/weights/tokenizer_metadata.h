@@ -30,6 +30,7 @@ struct TokenizerMetadata {
   std::optional<uint32_t> eos_id;
   std::optional<uint32_t> eot_id;  // end of turn, where it differs from eos
   std::optional<uint32_t> unknown_id;
+  std::vector<uint32_t> end_ids;  // what else ends an answer; empty when the file names none
   bool add_bos = false;  // what the file says; false when absent
   bool add_eos = false;
   bool add_space_prefix = false;
