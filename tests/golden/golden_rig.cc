@@ -13,7 +13,8 @@
 namespace tenure::golden {
 
 std::vector<GoldenPrompt> golden_prompts(const std::string& file) {
-  std::ifstream stream("tests/data/tiny_logits.json");
+  const bool is_folder = file.ends_with("-safetensors");
+  std::ifstream stream(is_folder ? "tests/data/tiny_safetensors_logits.json" : "tests/data/tiny_logits.json");
   REQUIRE(stream.good());
   const nlohmann::json all = nlohmann::json::parse(stream);
   std::vector<GoldenPrompt> prompts;

@@ -22,12 +22,12 @@ struct GoldenPrompt {
   std::vector<double> logsumexp;         // per position; f32 files only
   std::vector<int32_t> greedy;           // f32 files only
 };
-// tests/data/tiny_logits.json
+// tests/data/tiny_logits.json, or of a model folder tiny_safetensors_logits.json
 std::vector<GoldenPrompt> golden_prompts(const std::string& file);
 
 class Rig {
  public:
-  // file: a name in tests/data
+  // file: a name in tests/data, of a file or a folder
   Rig(Backend& backend, const std::string& file);
 
   Backend& backend() { return backend_; }
