@@ -130,9 +130,10 @@ class ConfigReader {
 
  private:
   [[noreturn]] void malformed(std::string text) const { json_.fail(Code::model_malformed, std::move(text)); }
-  [[noreturn]] void unsupported(std::string_view key, std::string_view found, std::string_view supported) const {
-    json_.fail(Code::model_unsupported, fmt::format("{} is {}; supported is {}", json_.name_of(key),
-                                                    printable(found), supported));
+  [[noreturn]] void unsupported(std::string_view key, std::string_view found,
+                                std::string_view supported) const {
+    json_.fail(Code::model_unsupported,
+               fmt::format("{} is {}; supported is {}", json_.name_of(key), printable(found), supported));
   }
 
   // Options that change the computation. Passing over one would answer wrongly without a word.
@@ -159,7 +160,8 @@ class ConfigReader {
 
   uint32_t in_range(std::string_view key, uint64_t value, Range range) const {
     if (value < range.least || value > range.most) {
-      malformed(fmt::format("{} is {}; {} to {} is allowed", json_.name_of(key), value, range.least, range.most));
+      malformed(
+          fmt::format("{} is {}; {} to {} is allowed", json_.name_of(key), value, range.least, range.most));
     }
     return static_cast<uint32_t>(value);
   }
@@ -187,9 +189,11 @@ class ConfigReader {
       malformed(fmt::format("{} heads do not divide \"hidden_size\" {}, and key \"head_dim\" is absent",
                             config_.n_heads, config_.n_embd));
     }
-    const uint32_t head_dim = in_range(
-        "head_dim", stated.value_or(absent > 0 ? absent : config_.n_embd / config_.n_heads), model_limits::head_dim);
-    if (head_dim % 2 != 0) malformed(fmt::format("{} is {}; it must be even", json_.name_of("head_dim"), head_dim));
+    const uint32_t head_dim =
+        in_range("head_dim", stated.value_or(absent > 0 ? absent : config_.n_embd / config_.n_heads),
+                 model_limits::head_dim);
+    if (head_dim % 2 != 0)
+      malformed(fmt::format("{} is {}; it must be even", json_.name_of("head_dim"), head_dim));
     return head_dim;
   }
 
@@ -198,8 +202,8 @@ class ConfigReader {
     const uint32_t absent = family_.defaults.n_kv_heads > 0 ? family_.defaults.n_kv_heads : config_.n_heads;
     const uint32_t n_kv_heads = in_range(key, json_.find_uint(key).value_or(absent), {1, config_.n_heads});
     if (config_.n_heads % n_kv_heads != 0) {
-      malformed(fmt::format("{} is {}, which does not divide the {} query heads", json_.name_of(key), n_kv_heads,
-                            config_.n_heads));
+      malformed(fmt::format("{} is {}, which does not divide the {} query heads", json_.name_of(key),
+                            n_kv_heads, config_.n_heads));
     }
     return n_kv_heads;
   }
@@ -219,7 +223,8 @@ class ConfigReader {
       if (types) {
         windowed[i] = (*types)[i] == "sliding_attention";
         if (!windowed[i] && (*types)[i] != "full_attention")
-          unsupported("layer_types", fmt::format("\"{}\"", (*types)[i]), "full_attention or sliding_attention");
+          unsupported("layer_types", fmt::format("\"{}\"", (*types)[i]),
+                      "full_attention or sliding_attention");
       } else if (family_.windows == Windows::above) {
         windowed[i] = i >= first;
       } else if (family_.windows == Windows::pattern) {
@@ -278,7 +283,8 @@ class ConfigReader {
   double read_query_scalar() const {
     const double value = json_.find_float("query_pre_attn_scalar").value_or(family_.defaults.query_scalar);
     if (!(value > 0 && value <= 1e6))
-      malformed(fmt::format("{} is {}; above 0, up to 1e6 is allowed", json_.name_of("query_pre_attn_scalar"), value));
+      malformed(fmt::format("{} is {}; above 0, up to 1e6 is allowed", json_.name_of("query_pre_attn_scalar"),
+                            value));
     return value;
   }
 

@@ -1,5 +1,5 @@
-// config.json of a Hugging Face model folder → ModelConfig. A key that would change the computation and is not
-// run is refused by its name.
+// config.json of a Hugging Face model folder → ModelConfig. A key that would change the computation and is
+// not run is refused by its name.
 #pragma once
 
 #include <string>

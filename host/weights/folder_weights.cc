@@ -14,8 +14,8 @@ namespace tenure {
 namespace {
 
 constexpr std::string_view text_prefixes[] = {"model.", "language_model.model.", "model.language_model."};
-constexpr std::string_view vision_prefixes[] = {"vision_tower.", "multi_modal_projector.", "model.vision_tower.",
-                                                "model.multi_modal_projector."};
+constexpr std::string_view vision_prefixes[] = {"vision_tower.", "multi_modal_projector.",
+                                                "model.vision_tower.", "model.multi_modal_projector."};
 
 // Where this model's tensors are in the folder's names.
 struct Names {
@@ -88,7 +88,9 @@ class WeightsReader {
   std::string at(std::string_view name) const { return std::string(names_.prefix).append(name); }
 
   void read_layer(LayerWeights& layer, uint32_t index) {
-    const auto name = [&](std::string_view role) { return fmt::format("{}layers.{}.{}", names_.prefix, index, role); };
+    const auto name = [&](std::string_view role) {
+      return fmt::format("{}layers.{}.{}", names_.prefix, index, role);
+    };
     const ModelConfig& c = config_;
     const LayerConfig& shape = c.layers[index];
     const uint64_t n_q = uint64_t{c.n_heads} * shape.head_dim;
@@ -137,7 +139,9 @@ class WeightsReader {
     }
   }
 
-  TensorView norm(const std::string& name, uint64_t n) { return vector(name, n, layout_.norms_add_one ? 1 : 0); }
+  TensorView norm(const std::string& name, uint64_t n) {
+    return vector(name, n, layout_.norms_add_one ? 1 : 0);
+  }
 
   // As f32, with `added` in each element.
   TensorView vector(const std::string& name, uint64_t n, float added) {
@@ -148,14 +152,17 @@ class WeightsReader {
     return view;
   }
 
-  TensorView matrix(const std::string& name, uint64_t n_in, uint64_t n_out) { return read(name, {n_in, n_out}); }
+  TensorView matrix(const std::string& name, uint64_t n_in, uint64_t n_out) {
+    return read(name, {n_in, n_out});
+  }
 
   TensorView read(const std::string& name, std::initializer_list<uint64_t> shape) {
     const auto found = folder_.tensors().find(name);
     if (found == folder_.tensors().end()) {
-      folder_.files().front().fail(Code::model_malformed,
-                                   fmt::format("tensor \"{}\" is absent{}", name,
-                                               folder_.files().size() > 1 ? " from this and the other files" : ""));
+      folder_.files().front().fail(
+          Code::model_malformed,
+          fmt::format("tensor \"{}\" is absent{}", name,
+                      folder_.files().size() > 1 ? " from this and the other files" : ""));
     }
     const auto [file, entry] = found->second;
     const TensorView& view = file->view_of(*entry);
@@ -172,9 +179,9 @@ class WeightsReader {
   void refuse_unused() const {
     for (const auto& [name, tensor] : folder_.tensors()) {
       if (used_.contains(name) || names_.is_unread(name, config_.tied_head)) continue;
-      tensor.file->fail(Code::model_unsupported,
-                        fmt::format("tensor \"{}\" has no place in this architecture as it is run here",
-                                    printable(name)));
+      tensor.file->fail(
+          Code::model_unsupported,
+          fmt::format("tensor \"{}\" has no place in this architecture as it is run here", printable(name)));
     }
   }
 
@@ -202,7 +209,8 @@ uint64_t folder_weights_bytes(const SafetensorsFolder& folder, const ModelConfig
   return n;
 }
 
-ModelWeights read_folder_weights(const SafetensorsFolder& folder, const FolderModel& model, FloatBuffers& buffers) {
+ModelWeights read_folder_weights(const SafetensorsFolder& folder, const FolderModel& model,
+                                 FloatBuffers& buffers) {
   return WeightsReader(folder, model, buffers).read();
 }
 

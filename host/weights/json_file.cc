@@ -163,12 +163,18 @@ T JsonObject::require(std::optional<T> found, std::string_view key) const {
   return *found;
 }
 
-uint64_t JsonObject::require_uint(std::string_view key) const { return require(find_uint(key), key); }
-double JsonObject::require_float(std::string_view key) const { return require(find_float(key), key); }
+uint64_t JsonObject::require_uint(std::string_view key) const {
+  return require(find_uint(key), key);
+}
+double JsonObject::require_float(std::string_view key) const {
+  return require(find_float(key), key);
+}
 std::string_view JsonObject::require_string(std::string_view key) const {
   return require(find_string(key), key);
 }
-JsonObject JsonObject::require_object(std::string_view key) const { return require(find_object(key), key); }
+JsonObject JsonObject::require_object(std::string_view key) const {
+  return require(find_object(key), key);
+}
 
 JsonFile::JsonFile(std::unique_ptr<const json> value, std::string name)
     : value_(std::move(value)), name_(std::make_unique<const std::string>(std::move(name))) {}

@@ -37,10 +37,11 @@ bool is_folder(const std::string& path) {
 std::unique_ptr<ModelSource> ModelSource::open(const std::string& path) {
   if (is_folder(path)) return std::make_unique<SafetensorsSource>(path);
   if (path.ends_with(".safetensors")) {
-    throw Error(Diagnostic{.code = Code::model_unsupported,
-                           .text = "a safetensors file alone is no model: its config.json and tokenizer.json are needed",
-                           .where = {.file = path},
-                           .help = "name the folder that holds them"});
+    throw Error(Diagnostic{
+        .code = Code::model_unsupported,
+        .text = "a safetensors file alone is no model: its config.json and tokenizer.json are needed",
+        .where = {.file = path},
+        .help = "name the folder that holds them"});
   }
   return std::make_unique<GgufSource>(GgufFile::open(path));
 }

@@ -20,8 +20,10 @@ class RopeReader {
   }
 
   Rope read() {
-    rope_.base = number("rope_theta", {}).value_or(
-        checked(config_, family_.base_key, model_limits::rope_base).value_or(family_.default_base));
+    rope_.base =
+        number("rope_theta", {})
+            .value_or(
+                checked(config_, family_.base_key, model_limits::rope_base).value_or(family_.default_base));
     if (rope_.base <= 1)
       config_.fail(Code::model_malformed, fmt::format("RoPE's base is {}; it must be above 1", rope_.base));
     rope_.dim = read_dim();
@@ -69,8 +71,8 @@ class RopeReader {
   static std::optional<double> checked(const JsonObject& object, std::string_view key, double most) {
     const auto value = object.find_float(key);
     if (value && !(*value > 0 && *value <= most)) {
-      object.fail(Code::model_malformed, fmt::format("{} is {}; above 0, up to {} is allowed",
-                                                     object.name_of(key), *value, most));
+      object.fail(Code::model_malformed,
+                  fmt::format("{} is {}; above 0, up to {} is allowed", object.name_of(key), *value, most));
     }
     return value;
   }
@@ -89,25 +91,28 @@ class RopeReader {
   double factor() const {
     const double value = require("factor");
     if (value > model_limits::rope_factor) {
-      config_.fail(Code::model_malformed, fmt::format("{} is {}; at most {} is allowed",
-                                                      scaling_->name_of("factor"), value,
-                                                      model_limits::rope_factor));
+      config_.fail(Code::model_malformed,
+                   fmt::format("{} is {}; at most {} is allowed", scaling_->name_of("factor"), value,
+                               model_limits::rope_factor));
     }
     return value;
   }
 
   uint32_t read_dim() const {
-    const double part = number("partial_rotary_factor", config_.find_float("partial_rotary_factor")).value_or(1);
+    const double part =
+        number("partial_rotary_factor", config_.find_float("partial_rotary_factor")).value_or(1);
     if (part != 1 && !family_.may_be_partial) {
-      config_.fail(Code::model_unsupported,
-                   fmt::format("key \"partial_rotary_factor\" is {}; supported is 1 in this architecture", part));
+      config_.fail(
+          Code::model_unsupported,
+          fmt::format("key \"partial_rotary_factor\" is {}; supported is 1 in this architecture", part));
     }
     const double dim = std::floor(head_dim_ * part);
     if (!(dim >= 2 && dim <= head_dim_) || std::fmod(dim, 2) != 0) {
-      config_.fail(Code::model_malformed,
-                   fmt::format("key \"partial_rotary_factor\" is {}: {} of a head's {} elements turn; an even "
-                               "number is expected",
-                               part, dim, head_dim_));
+      config_.fail(
+          Code::model_malformed,
+          fmt::format("key \"partial_rotary_factor\" is {}: {} of a head's {} elements turn; an even "
+                      "number is expected",
+                      part, dim, head_dim_));
     }
     return static_cast<uint32_t>(dim);
   }
@@ -118,9 +123,10 @@ class RopeReader {
     const auto inside = scaling_->find_uint("original_max_position_embeddings");
     const uint64_t value = beside ? *beside : inside.value_or(rope_.n_ctx);
     if (value < 2 || value > model_limits::n_ctx.most) {
-      config_.fail(Code::model_malformed, fmt::format("key \"original_max_position_embeddings\" is {}; 2 to {} "
-                                                      "is allowed",
-                                                      value, model_limits::n_ctx.most));
+      config_.fail(Code::model_malformed,
+                   fmt::format("key \"original_max_position_embeddings\" is {}; 2 to {} "
+                               "is allowed",
+                               value, model_limits::n_ctx.most));
     }
     return static_cast<uint32_t>(value);
   }
@@ -140,7 +146,9 @@ class RopeReader {
   }
 
   // By how much the context was stretched, where the file does not say it.
-  double stretch() const { return scaling_->contains("factor") ? factor() : double{1} * rope_.n_ctx / n_ctx_original(); }
+  double stretch() const {
+    return scaling_->contains("factor") ? factor() : double{1} * rope_.n_ctx / n_ctx_original();
+  }
 
   void read_yarn() {
     const YarnScaling scaling{.factor = stretch(),
@@ -153,13 +161,14 @@ class RopeReader {
     const auto mscale_all_dim = scaling_->find_float("mscale_all_dim");
     const bool is_weighted = mscale.value_or(0) != 0 && mscale_all_dim.value_or(0) != 0;
     rope_.attention_factor =
-        number("attention_factor", is_weighted ? yarn_attention_factor(scaling.factor, *mscale, *mscale_all_dim)
-                                               : yarn_attention_factor(scaling.factor))
+        number("attention_factor", is_weighted
+                                       ? yarn_attention_factor(scaling.factor, *mscale, *mscale_all_dim)
+                                       : yarn_attention_factor(scaling.factor))
             .value();
   }
 
-  // The method has two tables, and a sequence that outgrows the original context changes from one to the other,
-  // which would turn every key in the cache anew. So the first one is run, and it ends where it ends.
+  // The method has two tables, and a sequence that outgrows the original context changes from one to the
+  // other, which would turn every key in the cache anew. So the first one is run, and it ends where it ends.
   void read_longrope() {
     const uint32_t n_ctx_short = n_ctx_original();
     const auto factors = scaling_->find_floats("short_factor");
@@ -170,9 +179,9 @@ class RopeReader {
     }
     for (const double value : *factors) {
       if (!(value > 0 && value <= model_limits::rope_factor)) {
-        config_.fail(Code::model_malformed, fmt::format("{} holds {}; above 0, up to {} is allowed",
-                                                        scaling_->name_of("short_factor"), value,
-                                                        model_limits::rope_factor));
+        config_.fail(Code::model_malformed,
+                     fmt::format("{} holds {}; above 0, up to {} is allowed",
+                                 scaling_->name_of("short_factor"), value, model_limits::rope_factor));
       }
       rope_.factors.push_back(static_cast<float>(value));
     }

@@ -24,8 +24,8 @@ struct RopeFamily {
   std::string_view base_key = "rope_theta";  // outside rope_parameters
   // The entry of rope_parameters for layers of this kind; empty: rope_parameters is one for all.
   std::string_view layer_type = {};
-  bool is_scaled = true;      // rope_scaling means these layers, too
-  bool may_be_partial = false;  // partial_rotary_factor is known
+  bool is_scaled = true;             // rope_scaling means these layers, too
+  bool may_be_partial = false;       // partial_rotary_factor is known
   bool calls_longrope_yarn = false;  // "su" and "yarn" are old names of longrope
 };
 

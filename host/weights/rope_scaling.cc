@@ -59,7 +59,9 @@ std::vector<float> yarn_rope_factors(RopeShape shape, const YarnScaling& scaling
   return factors;
 }
 
-double yarn_attention_factor(double factor) { return yarn_logarithm(factor, 1); }
+double yarn_attention_factor(double factor) {
+  return yarn_logarithm(factor, 1);
+}
 
 double yarn_attention_factor(double factor, double mscale, double mscale_all_dim) {
   return yarn_logarithm(factor, mscale) / yarn_logarithm(factor, mscale_all_dim);

@@ -1,5 +1,5 @@
-// RoPE stretched past the context a model was first trained for: what each pair's angle is divided by, so that
-// a backend needs one table and no formula. Pure functions of checked numbers, computed in double.
+// RoPE stretched past the context a model was first trained for: what each pair's angle is divided by, so
+// that a backend needs one table and no formula. Pure functions of checked numbers, computed in double.
 #pragma once
 
 #include <cstdint>

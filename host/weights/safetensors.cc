@@ -24,18 +24,17 @@ struct SafetensorsType {
 };
 
 constexpr std::array<SafetensorsType, 21> types = {{
-    {"F32", 32, Dtype::f32}, {"F16", 16, Dtype::f16}, {"BF16", 16, Dtype::bf16},
-    {"F64", 64, {}},         {"I64", 64, {}},         {"U64", 64, {}},
-    {"C64", 64, {}},         {"I32", 32, {}},         {"U32", 32, {}},
-    {"I16", 16, {}},         {"U16", 16, {}},         {"I8", 8, {}},
-    {"U8", 8, {}},           {"BOOL", 8, {}},         {"F8_E4M3", 8, {}},
-    {"F8_E5M2", 8, {}},      {"F8_E8M0", 8, {}},      {"F6_E2M3", 6, {}},
-    {"F6_E3M2", 6, {}},      {"F4", 4, {}},           {"F8_E4M3FNUZ", 8, {}},
+    {"F32", 32, Dtype::f32}, {"F16", 16, Dtype::f16}, {"BF16", 16, Dtype::bf16}, {"F64", 64, {}},
+    {"I64", 64, {}},         {"U64", 64, {}},         {"C64", 64, {}},           {"I32", 32, {}},
+    {"U32", 32, {}},         {"I16", 16, {}},         {"U16", 16, {}},           {"I8", 8, {}},
+    {"U8", 8, {}},           {"BOOL", 8, {}},         {"F8_E4M3", 8, {}},        {"F8_E5M2", 8, {}},
+    {"F8_E8M0", 8, {}},      {"F6_E2M3", 6, {}},      {"F6_E3M2", 6, {}},        {"F4", 4, {}},
+    {"F8_E4M3FNUZ", 8, {}},
 }};
 
 const SafetensorsType* find_type(std::string_view name) {
-  const auto found =
-      std::find_if(types.begin(), types.end(), [&](const SafetensorsType& type) { return type.name == name; });
+  const auto found = std::find_if(types.begin(), types.end(),
+                                  [&](const SafetensorsType& type) { return type.name == name; });
   return found == types.end() ? nullptr : &*found;
 }
 
@@ -53,12 +52,14 @@ class TensorEntry {
     }
     for (const auto& [key, value] : entry_.value().items()) {
       if (key != "dtype" && key != "shape" && key != "data_offsets")
-        malformed(fmt::format("has the key \"{}\"; dtype, shape and data_offsets are allowed", printable(key)));
+        malformed(
+            fmt::format("has the key \"{}\"; dtype, shape and data_offsets are allowed", printable(key)));
     }
     SafetensorsTensor tensor{.name = name_, .dtype = std::string(entry_.require_string("dtype"))};
     tensor.shape = uints("shape");
     if (tensor.shape.size() > SafetensorsLimits::rank) {
-      malformed(fmt::format("has rank {}; at most {} is allowed", tensor.shape.size(), SafetensorsLimits::rank));
+      malformed(
+          fmt::format("has rank {}; at most {} is allowed", tensor.shape.size(), SafetensorsLimits::rank));
     }
     const std::vector<uint64_t> offsets = uints("data_offsets");
     if (offsets.size() != 2) malformed(fmt::format("has {} data_offsets; 2 are expected", offsets.size()));
@@ -112,9 +113,8 @@ class TensorEntry {
     const SafetensorsType* type = find_type(tensor.dtype);
     if (!type || !type->dtype || tensor.shape.empty() || tensor.shape.size() > 4) return std::nullopt;
     if (tensor.offset % (type->bits / 8) != 0) return std::nullopt;
-    TensorView result{.dtype = *type->dtype,
-                      .n_dims = static_cast<uint32_t>(tensor.shape.size()),
-                      .bytes = tensor.bytes};
+    TensorView result{
+        .dtype = *type->dtype, .n_dims = static_cast<uint32_t>(tensor.shape.size()), .bytes = tensor.bytes};
     std::copy(tensor.shape.rbegin(), tensor.shape.rend(), result.shape.begin());
     return result;
   }
@@ -162,14 +162,13 @@ void SafetensorsFile::read_header() {
   const uint64_t data_begin = length_bytes + n;
   const nlohmann::json& entries = header.root().value();
   if (entries.size() > SafetensorsLimits::n_tensors) {
-    fail(Code::model_malformed, fmt::format("{} tensors; at most {} are allowed", entries.size(),
-                                            SafetensorsLimits::n_tensors));
+    fail(Code::model_malformed,
+         fmt::format("{} tensors; at most {} are allowed", entries.size(), SafetensorsLimits::n_tensors));
   }
   for (const auto& [name, value] : entries.items()) {
     const JsonObject entry = header.root().require_object(name);
     if (name == "__metadata__") {
-      for (const auto& [key, unused] : value.items())
-        metadata_.emplace_back(key, entry.require_string(key));
+      for (const auto& [key, unused] : value.items()) metadata_.emplace_back(key, entry.require_string(key));
     } else {
       tensors_.push_back(TensorEntry(*this, name, entry).read(bytes_.subspan(data_begin), data_begin));
     }
@@ -190,15 +189,16 @@ void SafetensorsFile::check_coverage(uint64_t data_begin) {
   for (const SafetensorsTensor& tensor : tensors_) {
     if (tensor.offset != covered) {
       fail(Code::model_malformed,
-           fmt::format("tensor \"{}\" begins at byte {}, but the data before it end at {}: {}",
-                       printable(tensor.name), tensor.offset, covered,
-                       tensor.offset < covered ? "tensors overlap" : "bytes between them belong to no tensor"));
+           fmt::format(
+               "tensor \"{}\" begins at byte {}, but the data before it end at {}: {}",
+               printable(tensor.name), tensor.offset, covered,
+               tensor.offset < covered ? "tensors overlap" : "bytes between them belong to no tensor"));
     }
     covered += tensor.bytes.size();
   }
   if (covered != bytes_.size()) {
-    fail(Code::model_malformed, fmt::format("the last tensor ends at byte {}, but the file has {} bytes",
-                                            covered, bytes_.size()));
+    fail(Code::model_malformed,
+         fmt::format("the last tensor ends at byte {}, but the file has {} bytes", covered, bytes_.size()));
   }
 }
 
@@ -217,7 +217,8 @@ const TensorView& SafetensorsFile::view_of(const SafetensorsTensor& tensor) cons
   if (type && type->dtype) {
     why = tensor.shape.empty() || tensor.shape.size() > 4
               ? fmt::format("has rank {}; supported is 1 to 4", tensor.shape.size())
-              : "does not begin at a multiple of its elements' size; a current version of safetensors saves it so";
+              : "does not begin at a multiple of its elements' size; a current version of safetensors saves "
+                "it so";
   }
   fail(Code::model_unsupported, fmt::format("tensor \"{}\" {}", printable(tensor.name), why));
 }

@@ -1,6 +1,6 @@
-// One safetensors file, read as the file of a stranger: 8 bytes of header length (little-endian), a JSON header
-// {name: {dtype, shape, data_offsets}}, then the tensors' bytes without gap or overlap to the file's end. A
-// broken rule is an Error, never a crash.
+// One safetensors file, read as the file of a stranger: 8 bytes of header length (little-endian), a JSON
+// header {name: {dtype, shape, data_offsets}}, then the tensors' bytes without gap or overlap to the file's
+// end. A broken rule is an Error, never a crash.
 #pragma once
 
 #include <cstddef>
@@ -22,8 +22,8 @@ namespace tenure {
 // SafetensorsFile::find refuses it.
 struct SafetensorsTensor {
   std::string name;
-  std::string dtype;            // "BF16"
-  std::vector<uint64_t> shape;  // rows first, as the file has it
+  std::string dtype;               // "BF16"
+  std::vector<uint64_t> shape;     // rows first, as the file has it
   std::optional<TensorView> view;  // empty: the type, rank or alignment is not run
   std::span<const std::byte> bytes;
   uint64_t offset = 0;  // bytes from the file's start

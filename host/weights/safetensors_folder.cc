@@ -33,8 +33,9 @@ std::map<std::string, std::string> read_weight_map(const JsonObject& index) {
   for (const auto& [tensor, unused] : weight_map.value().items()) {
     const std::string_view name = weight_map.require_string(tensor);
     if (!is_plain_name(name)) {
-      index.fail(Code::model_malformed, fmt::format("{} is \"{}\"; the name of a .safetensors file in this folder is expected",
-                                                    weight_map.name_of(tensor), printable(name)));
+      index.fail(Code::model_malformed,
+                 fmt::format("{} is \"{}\"; the name of a .safetensors file in this folder is expected",
+                             weight_map.name_of(tensor), printable(name)));
     }
     names.emplace(tensor, name);
   }
@@ -47,18 +48,20 @@ std::map<std::string, std::string> read_weight_map(const JsonObject& index) {
 std::vector<std::string> safetensors_names(const std::string& folder) {
   if (is_there(folder + "/" + single_name)) return {single_name};
   if (!is_there(folder + "/" + index_name)) {
-    throw Error(Diagnostic{
-        .code = Code::model_missing,
-        .text = fmt::format("the folder has neither \"{}\" nor \"{}\"", single_name, index_name),
-        .where = {.file = folder},
-        .help = "pytorch_model.bin and other formats are not read; transformers' save_pretrained writes safetensors"});
+    throw Error(
+        Diagnostic{.code = Code::model_missing,
+                   .text = fmt::format("the folder has neither \"{}\" nor \"{}\"", single_name, index_name),
+                   .where = {.file = folder},
+                   .help = "pytorch_model.bin and other formats are not read; transformers' save_pretrained "
+                           "writes safetensors"});
   }
   const JsonFile index = JsonFile::open(folder + "/" + index_name);
   std::set<std::string> names;
   for (auto& [tensor, name] : read_weight_map(index.root())) names.insert(name);
   if (names.size() > SafetensorsFolder::max_files) {
-    index.root().fail(Code::model_malformed, fmt::format("key \"weight_map\" names {} files; at most {} are allowed",
-                                                         names.size(), SafetensorsFolder::max_files));
+    index.root().fail(Code::model_malformed,
+                      fmt::format("key \"weight_map\" names {} files; at most {} are allowed", names.size(),
+                                  SafetensorsFolder::max_files));
   }
   return {names.begin(), names.end()};
 }
@@ -81,8 +84,9 @@ SafetensorsFolder SafetensorsFolder::open(const std::string& folder) {
   for (const auto& [tensor, name] : read_weight_map(index.root())) {
     const auto found = opened.tensors_.find(tensor);
     if (found == opened.tensors_.end() || found->second.file->name() != folder + "/" + name) {
-      index.root().fail(Code::model_malformed, fmt::format("tensor \"{}\" is not in \"{}\", where the index says",
-                                                           printable(tensor), name));
+      index.root().fail(
+          Code::model_malformed,
+          fmt::format("tensor \"{}\" is not in \"{}\", where the index says", printable(tensor), name));
     }
   }
   return opened;

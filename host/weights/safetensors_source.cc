@@ -35,7 +35,9 @@ std::string read_template(const std::string& path) {
   return std::string(text_of(mapping.bytes()));
 }
 
-const JsonFile* pointer(const std::optional<JsonFile>& file) { return file ? &*file : nullptr; }
+const JsonFile* pointer(const std::optional<JsonFile>& file) {
+  return file ? &*file : nullptr;
+}
 
 }  // namespace
 
@@ -58,8 +60,9 @@ TokenizerMetadata SafetensorsSource::tokenizer() const {
     throw Error(Diagnostic{.code = Code::model_missing,
                            .text = "the folder has no \"tokenizer.json\"",
                            .where = {.file = folder_},
-                           .help = "tokenizer.model is not read; transformers writes tokenizer.json beside it: "
-                                   "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"});
+                           .help =
+                               "tokenizer.model is not read; transformers writes tokenizer.json beside it: "
+                               "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"});
   }
   const JsonFile tokenizer = JsonFile::open(path);
   const auto tokenizer_config = JsonFile::open_if_there(folder_ + "/tokenizer_config.json");
@@ -76,8 +79,8 @@ TokenizerMetadata SafetensorsSource::tokenizer() const {
 std::vector<std::string> safetensors_source_names(const std::string& folder) {
   std::vector<std::string> names = safetensors_names(folder);
   std::error_code ignored;
-  for (const char* name : {"config.json", "generation_config.json", "model.safetensors.index.json", template_name,
-                           "tokenizer.json", "tokenizer_config.json"}) {
+  for (const char* name : {"config.json", "generation_config.json", "model.safetensors.index.json",
+                           template_name, "tokenizer.json", "tokenizer_config.json"}) {
     if (fs::exists(fmt::format("{}/{}", folder, name), ignored)) names.emplace_back(name);
   }
   std::sort(names.begin(), names.end());

@@ -46,7 +46,9 @@ class TokenizerReader {
   }
 
  private:
-  [[noreturn]] void malformed(std::string text) const { root_.fail(Code::tokenizer_malformed, std::move(text)); }
+  [[noreturn]] void malformed(std::string text) const {
+    root_.fail(Code::tokenizer_malformed, std::move(text));
+  }
 
   bool is_byte_level() const { return metadata_.model == "gpt2"; }
 
@@ -55,8 +57,8 @@ class TokenizerReader {
     for (const auto& [token, unused] : vocabulary.value().items()) {
       const uint64_t id = vocabulary.require_uint(token);
       if (id >= taken_.size()) {
-        malformed(fmt::format("token \"{}\" has the id {}, but the embedding has {} rows", printable(token), id,
-                              taken_.size()));
+        malformed(fmt::format("token \"{}\" has the id {}, but the embedding has {} rows", printable(token),
+                              id, taken_.size()));
       }
       if (taken_[id]) {
         malformed(fmt::format("tokens \"{}\" and \"{}\" both have the id {}", printable(metadata_.tokens[id]),
@@ -79,8 +81,10 @@ class TokenizerReader {
     if (!merges || !merges->is_array()) malformed("key \"model.merges\" is no array");
     metadata_.merges.reserve(merges->size());
     for (const json& merge : *merges) {
-      const bool is_pair = merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string();
-      if (!is_pair && !merge.is_string()) malformed(fmt::format("merge {} is no pair of strings", metadata_.merges.size()));
+      const bool is_pair =
+          merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string();
+      if (!is_pair && !merge.is_string())
+        malformed(fmt::format("merge {} is no pair of strings", metadata_.merges.size()));
       if (!is_pair) {
         metadata_.merges.push_back(merge.get<std::string>());
         continue;
@@ -88,9 +92,10 @@ class TokenizerReader {
       const auto& left = merge[0].get_ref<const std::string&>();
       const auto& right = merge[1].get_ref<const std::string&>();
       if (left.find(' ') != std::string::npos || right.find(' ') != std::string::npos) {
-        root_.fail(Code::model_unsupported,
-                   fmt::format("merge {} has a space in \"{}\" or \"{}\"; supported are vocabularies that spell it",
-                               metadata_.merges.size(), printable(left), printable(right)));
+        root_.fail(
+            Code::model_unsupported,
+            fmt::format("merge {} has a space in \"{}\" or \"{}\"; supported are vocabularies that spell it",
+                        metadata_.merges.size(), printable(left), printable(right)));
       }
       metadata_.merges.push_back(left + " " + right);
     }
@@ -118,8 +123,9 @@ class TokenizerReader {
     const bool is_special = token.find_bool("special").value_or(false);
     for (const char* key : {"lstrip", "single_word"}) {
       if (!is_special && token.find_bool(key).value_or(false))
-        root_.fail(Code::model_unsupported, fmt::format("added token \"{}\" has {} = true; supported is false",
-                                                        printable(content), key));
+        root_.fail(
+            Code::model_unsupported,
+            fmt::format("added token \"{}\" has {} = true; supported is false", printable(content), key));
     }
     // Gemma lists its runs of spaces; the merges build them, and bytes() must give them back as spaces.
     const bool is_blank = content.find("\u2581") != std::string_view::npos && taken_[id] && !is_byte_level();
@@ -168,8 +174,9 @@ class TokenizerReader {
     const json list = value->is_array() ? *value : json::array({*value});
     for (const json& id : list) {
       if (!id.is_number_unsigned() || id.get<uint64_t>() >= taken_.size()) {
-        object.fail(Code::tokenizer_malformed, fmt::format("{} holds {}; ids below {} are expected", object.name_of(key),
-                                                           printable(id.dump().substr(0, 40)), taken_.size()));
+        object.fail(Code::tokenizer_malformed,
+                    fmt::format("{} holds {}; ids below {} are expected", object.name_of(key),
+                                printable(id.dump().substr(0, 40)), taken_.size()));
       }
       ids.push_back(id.get<uint32_t>());
     }
@@ -213,9 +220,10 @@ class TokenizerReader {
     if (type == "ByteLevel") return false;  // trims offsets, which nobody asks for here
     const json* pieces = processor.find("single");
     if (type != "TemplateProcessing" || !pieces || !pieces->is_array()) {
-      root_.fail(Code::model_unsupported,
-                 fmt::format("tokenizer: post_processor is {}; supported are ByteLevel and TemplateProcessing",
-                             printable(type)));
+      root_.fail(
+          Code::model_unsupported,
+          fmt::format("tokenizer: post_processor is {}; supported are ByteLevel and TemplateProcessing",
+                      printable(type)));
     }
     bool is_before_text = true;
     for (const json& piece : *pieces) {

@@ -57,7 +57,8 @@ class StyleReader {
   }
 
  private:
-  [[noreturn]] void unsupported(std::string_view what, std::string_view found, std::string_view supported) const {
+  [[noreturn]] void unsupported(std::string_view what, std::string_view found,
+                                std::string_view supported) const {
     tokenizer_.fail(Code::model_unsupported,
                     fmt::format("tokenizer: {} is {}; supported is {}", what, found, supported));
   }
@@ -73,13 +74,15 @@ class StyleReader {
     std::vector<JsonObject> found;
     for (const json& member : *members) {
       if (!member.is_object())
-        tokenizer_.fail(Code::tokenizer_malformed, fmt::format("{} holds {}", node->name_of(list), member.type_name()));
+        tokenizer_.fail(Code::tokenizer_malformed,
+                        fmt::format("{} holds {}", node->name_of(list), member.type_name()));
       found.emplace_back(member, tokenizer_.file(), fmt::format("{}.{}", key, list));
     }
     return found;
   }
 
-  [[noreturn]] void unknown_step(std::string_view key, const JsonObject& step, std::string_view supported) const {
+  [[noreturn]] void unknown_step(std::string_view key, const JsonObject& step,
+                                 std::string_view supported) const {
     unsupported(key, printable(step.value().dump().substr(0, 400)), supported);
   }
 
@@ -125,7 +128,8 @@ class StyleReader {
     }
     std::string text;
     for (const std::string& step : found) text += fmt::format("{}{}", text.empty() ? "" : "; ", step);
-    unsupported("pre_tokenizer", fmt::format("a split at {}", json(text).dump()), fmt::format("that of {}", names));
+    unsupported("pre_tokenizer", fmt::format("a split at {}", json(text).dump()),
+                fmt::format("that of {}", names));
   }
 
   // BPE over SentencePiece's spelling: spaces are marked, and bytes without a token have one as "<0x0A>".
@@ -149,7 +153,8 @@ class StyleReader {
           !step.find_bool("split").value_or(true)) {
         marks_blanks = true;
         const bool prefixes = step.find_bool("add_prefix_space").value_or(true);
-        style.add_space_prefix |= prefixes && step.find_string("prepend_scheme").value_or("always") != "never";
+        style.add_space_prefix |=
+            prefixes && step.find_string("prepend_scheme").value_or("always") != "never";
       } else if (!(type == "Split" && marks_blanks &&
                    step.require_object("pattern").find_string("String").value_or("") == " ")) {
         // A split at spaces finds none where they have been marked.
@@ -165,6 +170,8 @@ class StyleReader {
 
 }  // namespace
 
-TokenizerStyle read_tokenizer_style(const JsonObject& tokenizer) { return StyleReader(tokenizer).read(); }
+TokenizerStyle read_tokenizer_style(const JsonObject& tokenizer) {
+  return StyleReader(tokenizer).read();
+}
 
 }  // namespace tenure

@@ -1,5 +1,6 @@
 // Which of the tokenizers we run a tokenizer.json describes: its normalizer, pre_tokenizer and model options,
-// matched node by node. What is not known exactly is refused: another split would change every answer a little.
+// matched node by node. What is not known exactly is refused: another split would change every answer a
+// little.
 #pragma once
 
 #include <string>
