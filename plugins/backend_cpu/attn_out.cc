@@ -7,7 +7,8 @@ namespace tenure::cpu {
 void attn_out(Device& device, const Weights& weights, uint32_t layer, uint32_t n_rows, const float* in,
               float* x) {
   const PackedMatrix& w = weights.layer(layer).attn_out;
-  const Product product{&w, x, nullptr, true};
+  const float* post_norm = weights.layer(layer).attn_post_norm;
+  const Product product = block_product(device, w, post_norm, x);
   const Cut cut(n_rows, w.n_groups(), device.exec.n_workers());
   const auto ready = [&](uint32_t row, float* plain, ActivationBlock* blocks) {
     const float* from = in + uint64_t{row} * w.n_in;
@@ -21,6 +22,7 @@ void attn_out(Device& device, const Weights& weights, uint32_t layer, uint32_t n
                   [&](uint32_t task, uint32_t, const ReadyRows& rows) {
                     device.kernels->linear(linear_task(product, rows, cut.part(task)));
                   });
+  if (post_norm) add_normed(device, weights, post_norm, n_rows, x);
 }
 
 }  // namespace tenure::cpu

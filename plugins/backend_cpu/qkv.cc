@@ -5,6 +5,25 @@
 
 namespace tenure::cpu {
 
+namespace {
+
+// Every head of q and k, normed where it lies: its sum of squares is over outputs of more than one task.
+void norm_heads(const Device& device, const Weights& weights, uint32_t n_rows, const QkvCall& call) {
+  const LayerWeights& w = weights.layer(call.layer);
+  const uint32_t head_dim = weights.layer_info(call.layer).head_dim;
+  const uint32_t n_kv_heads = weights.layer_info(call.layer).n_kv_heads;
+  const auto norm = [&](float* row, uint32_t n_heads, const float* gain) {
+    for (float* head = row; head != row + uint64_t{n_heads} * head_dim; head += head_dim)
+      device.kernels->rms_norm(head, gain, head_dim, weights.norm_epsilon(), head);
+  };
+  for_rows(device, n_rows, [&](uint32_t row) {
+    norm(call.q + uint64_t{row} * weights.n_heads() * head_dim, weights.n_heads(), w.q_norm);
+    norm(call.k + uint64_t{row} * n_kv_heads * head_dim, n_kv_heads, w.k_norm);
+  });
+}
+
+}  // namespace
+
 void qkv(Device& device, const Weights& weights, const tenure_forward& forward, const QkvCall& call) {
   const LayerWeights& w = weights.layer(call.layer);
   const uint32_t n_embd = weights.n_embd();
@@ -29,6 +48,7 @@ void qkv(Device& device, const Weights& weights, const tenure_forward& forward, 
   };
   with_ready_rows(device, forward.n_rows, n_embd, cuts[0].n_tasks() + cuts[1].n_tasks() + cuts[2].n_tasks(),
                   ready, multiply);
+  if (w.q_norm) norm_heads(device, weights, forward.n_rows, call);
 }
 
 }  // namespace tenure::cpu

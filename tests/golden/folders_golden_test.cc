@@ -12,9 +12,6 @@ namespace tenure::golden {
 namespace {
 
 constexpr double tolerance = 1e-4;
-// These are read, but no backend here turns pairs by factors, norms q and k or gates by GELU yet: run them
-// with -no-skip.
-const auto needs_backend = doctest::skip();
 
 double logsumexp(const std::vector<float>& logits) {
   const double top = *std::max_element(logits.begin(), logits.end());
@@ -57,19 +54,19 @@ void expect_logits_of_transformers(const std::string& folder) {
 TEST_CASE("folders - llama in bf16 over two files") {
   expect_logits_of_transformers("tiny-llama-safetensors");
 }
-TEST_CASE("folders - llama with Llama 3.1's RoPE scaling" * needs_backend) {
+TEST_CASE("folders - llama with Llama 3.1's RoPE scaling") {
   expect_logits_of_transformers("tiny-llama3-safetensors");
 }
 TEST_CASE("folders - qwen2 with biases") {
   expect_logits_of_transformers("tiny-qwen2-safetensors");
 }
-TEST_CASE("folders - qwen3 with normed q and k" * needs_backend) {
+TEST_CASE("folders - qwen3 with normed q and k") {
   expect_logits_of_transformers("tiny-qwen3-safetensors");
 }
-TEST_CASE("folders - qwen3 stretched by YaRN" * needs_backend) {
+TEST_CASE("folders - qwen3 stretched by YaRN") {
   expect_logits_of_transformers("tiny-yarn-safetensors");
 }
-TEST_CASE("folders - gemma3 with windows and two RoPE bases" * needs_backend) {
+TEST_CASE("folders - gemma3 with windows and two RoPE bases") {
   expect_logits_of_transformers("tiny-gemma3-safetensors");
 }
 TEST_CASE("folders - phi3 with fused projections and partial RoPE") {
