@@ -104,7 +104,7 @@ def main():
         folder = DATA / f"{name}-safetensors"
         shutil.rmtree(folder, ignore_errors=True)
         model = make(config, dtype, 20 + seed)
-        model.save_pretrained(folder, max_shard_size="30KB" if name == "tiny-llama" else "1GB")
+        model.save_pretrained(folder, max_shard_size="40KB" if name == "tiny-llama" else "1GB")
         tokenizer().save_pretrained(folder)
         # Read back, because a model that was in 16 bits keeps RoPE's frequencies rounded when it is made f32 again.
         model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()

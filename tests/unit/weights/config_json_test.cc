@@ -214,7 +214,7 @@ TEST_CASE("config.json - numbers out of range or of another type are refused") {
                     {{"type", "llama3"}, {"factor", 8}, {"low_freq_factor", 4}, {"high_freq_factor", 4}}}}),
       malformed, "must be lower");
   expect_refused(of("qwen2", {{"layer_types", {"full_attention"}}}), malformed, "1 entries for 4 layers");
-  expect_refused(of("phi3", {{"partial_rotary_factor", 0.3}}), malformed, "partial_rotary_factor");
+  expect_refused(of("phi3", {{"partial_rotary_factor", 0.7}}), malformed, "partial_rotary_factor");
 }
 
 }  // namespace

@@ -110,7 +110,7 @@ TEST_CASE("model folders - norms are made f32, Gemma's with 1 added; fused matri
 }
 
 TEST_CASE("model folders - what is missing, misshapen or unused is named") {
-  const Copy copy("tiny-qwen3-safetensors");
+  const Copy copy("tiny-llama-safetensors");
   CHECK(refusal(copy.path().string()) == "accepted");
   copy.replace("config.json", "\"vocab_size\": 320", "\"vocab_size\": 321");
   CHECK(refusal(copy.path().string()).find("config.json asks for [321, 32]") != std::string::npos);

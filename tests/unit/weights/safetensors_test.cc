@@ -18,7 +18,7 @@ namespace {
 using test::safetensors_bytes;
 
 struct Case {
-  const char* name;
+  std::string name;
   const char* says;  // part of the message
   std::vector<std::byte> bytes;
 };
@@ -40,7 +40,7 @@ TEST_CASE("safetensors - what breaks a rule of the format is refused") {
   const Case cases[] = {
       {"empty", "0 bytes", {}},
       {"seven bytes", "7 bytes", std::vector<std::byte>(7)},
-      {"header longer than the file", "says", safetensors_bytes("{}", 0, 3)},
+      {"header longer than the file", "the header has 3", safetensors_bytes("{}", 0, 3)},
       {"header length of all ones", "18446744073709551615", std::vector<std::byte>(64, std::byte{0xff})},
       {"header above the format's limit", "100000000", safetensors_bytes("{}", 0, 100'000'001)},
       {"no JSON object", "does not begin with", safetensors_bytes("[]", 0)},
@@ -103,10 +103,11 @@ TEST_CASE("safetensors - what breaks a rule of the format is refused") {
 }
 
 TEST_CASE("safetensors - a whole file gives its tensors, metadata and types that are not run") {
-  const std::string header =
+  std::string header =
       "{\"__metadata__\":{\"format\":\"pt\"}," + entry("a.b", "BF16", "[2,3]", "[0,12]") + "," +
       entry("i", "I64", "[1]", "[16,24]") + "," + entry("new", "F5_E9", "[7]", "[12,16]") + "," +
-      entry("none", "F16", "[0,4]", "[24,24]") + "," + entry("one", "F32", "[]", "[24,28]") + "}  ";
+      entry("none", "F16", "[0,4]", "[24,24]") + "," + entry("one", "F32", "[]", "[24,28]") + "}";
+  header.resize((header.size() + 7) / 8 * 8, ' ');  // as writers align what follows
   const std::vector<std::byte> bytes = safetensors_bytes(header, 28);
   const SafetensorsFile file = SafetensorsFile::parse(bytes, "good");
   REQUIRE(file.tensors().size() == 5);

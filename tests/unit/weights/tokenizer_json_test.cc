@@ -173,7 +173,7 @@ TEST_CASE("tokenizer.json - ends of text and the template come from the files be
   Files files{.tokenizer = byte_level()};
   files.tokenizer_config = {
       {"bos_token", nullptr}, {"eos_token", {{"content", "<|end|>"}}}, {"chat_template", "inner"}};
-  files.generation_config = {{"eos_token_id", {0, 4}}};
+  files.generation_config = json{{"eos_token_id", json::array({0, 4})}};
   files.config = {{"bos_token_id", 3}, {"eos_token_id", 2}};
   const TokenizerMetadata metadata = read(files);
   CHECK_FALSE(metadata.bos_id);  // null says: none
@@ -195,7 +195,7 @@ TEST_CASE("tokenizer.json - ends of text and the template come from the files be
   CHECK(read(files).eos_id == 2u);
   files.tokenizer_config.reset();
   CHECK(read(files).bos_id == 3u);
-  files.generation_config = {{"eos_token_id", {0, 8}}};
+  files.generation_config = json{{"eos_token_id", json::array({0, 8})}};
   CHECK_THROWS_WITH_AS(read(files), doctest::Contains("ids below 8 are expected"), Error);
 }
 
