@@ -72,10 +72,12 @@ class WeightsReader {
   WeightsReader(const SafetensorsFolder& folder, const FolderModel& model, FloatBuffers& buffers)
       : folder_(folder), config_(model.config), layout_(model.layout), buffers_(buffers), names_(folder) {}
 
+  TensorView embedding() { return matrix(at("embed_tokens.weight"), config_.n_embd, config_.n_vocab); }
+
   ModelWeights read() {
     const ModelConfig& c = config_;
     ModelWeights weights;
-    weights.token_embd = matrix(at("embed_tokens.weight"), c.n_embd, c.n_vocab);
+    weights.token_embd = embedding();
     weights.output_norm = norm(at("norm.weight"), c.n_embd);
     weights.output = c.tied_head ? weights.token_embd : matrix(names_.output, c.n_embd, c.n_vocab);
     weights.layers.resize(c.n_layers);
@@ -198,6 +200,11 @@ class WeightsReader {
 std::span<const std::byte> FloatBuffers::keep(const std::string& name, std::vector<float> values) {
   const std::lock_guard lock(mutex_);
   return std::as_bytes(std::span<const float>(kept_.try_emplace(name, std::move(values)).first->second));
+}
+
+void check_embedding(const SafetensorsFolder& folder, const FolderModel& model) {
+  FloatBuffers none;
+  WeightsReader(folder, model, none).embedding();
 }
 
 uint64_t folder_weights_bytes(const SafetensorsFolder& folder, const ModelConfig& config) {

@@ -26,6 +26,10 @@ class FloatBuffers {
   std::map<std::string, std::vector<float>> kept_;
 };
 
+// Throws as read_folder_weights does when the embedding is not (n_vocab, n_embd): before n_vocab sizes
+// anything.
+void check_embedding(const SafetensorsFolder&, const FolderModel&);
+
 // Bytes of the tensors that read_folder_weights takes.
 uint64_t folder_weights_bytes(const SafetensorsFolder&, const ModelConfig&);
 

@@ -45,6 +45,7 @@ SafetensorsSource::SafetensorsSource(const std::string& folder)
     : folder_(without_slash(folder)), tensors_(SafetensorsFolder::open(folder_)) {
   const JsonFile file = JsonFile::open(folder_ + "/config.json");
   model_ = read_config_json(file.root(), fs::absolute(folder_).lexically_normal().filename().string());
+  check_embedding(tensors_, model_);
   model_.config.weights_bytes = folder_weights_bytes(tensors_, model_.config);
   model_.config.seal();
 }
