@@ -128,7 +128,8 @@ std::vector<SegmentScript> PromptMaker::chat_segments(const std::vector<RequestS
       if (turns.open) text += chat.assistant_end();
       turns.open = false;
       if (part.role == "assistant" && asks) {
-        text += (turns.previous_role.empty() ? chat.open_with_assistant() : chat.assistant_begin()) + message.content;
+        text += turns.previous_role.empty() ? chat.open_with_assistant() : chat.assistant_begin();
+        if (!message.content.empty()) text += chat.assistant_lead() + message.content;
         turns.open = true;
       } else {
         text += turns.previous_role.empty() ? chat.open(message) : chat.turn(message, turns.previous_role);

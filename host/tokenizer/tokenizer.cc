@@ -19,16 +19,22 @@ std::string text_of(const Vocabulary& vocabulary, const TokenizerMetadata& metad
 }
 
 // Spelled as they stand in a text: a user-defined run of ▁ is one of blanks.
-std::vector<SpecialTokenMatcher::Token> written_tokens(const Vocabulary& vocabulary,
-                                                       const TokenizerMetadata& metadata, bool with_control) {
+template <typename Wanted>
+SpecialTokenMatcher matcher(const Vocabulary& vocabulary, const TokenizerMetadata& metadata, Wanted wanted) {
   std::vector<SpecialTokenMatcher::Token> tokens;
   for (size_t id = 0; id < vocabulary.size(); ++id) {
-    const TokenType type = vocabulary.type(id);
-    const bool wanted = type == TokenType::user_defined || (with_control && is_control(type));
-    if (wanted && !vocabulary.piece(id).empty())
+    if (wanted(vocabulary.type(id)) && !vocabulary.piece(id).empty())
       tokens.push_back({text_of(vocabulary, metadata, id), static_cast<int32_t>(id)});
   }
-  return tokens;
+  return SpecialTokenMatcher(std::move(tokens));
+}
+
+bool is_user_defined(TokenType type) {
+  return type == TokenType::user_defined;
+}
+
+bool is_special(TokenType type) {
+  return is_user_defined(type) || is_control(type);
 }
 
 std::string repair(std::string_view text, bool keep_guards) {
@@ -106,8 +112,9 @@ Tokenizer::Tokenizer(const Vocabulary& vocabulary, const TokenizerMetadata& meta
     : encoder_(make_encoder(vocabulary, metadata)),
       pieces_(metadata.tokens),
       strips_white_space_(vocabulary.size()),
-      always_(written_tokens(vocabulary, metadata, false)),
-      parsed_(written_tokens(vocabulary, metadata, true)),
+      always_(matcher(vocabulary, metadata, is_user_defined)),
+      control_(matcher(vocabulary, metadata, is_control)),
+      parsed_(matcher(vocabulary, metadata, is_special)),
       add_space_prefix_(metadata.add_space_prefix),
       add_space_after_special_(metadata.add_space_after_special) {
   bytes_.reserve(vocabulary.size());
@@ -179,8 +186,9 @@ std::string Tokenizer::guard(std::string_view text) const {
   std::string guarded;
   guarded.reserve(repaired.size());
   for (size_t at = 0; at < repaired.size(); ++at) {
-    // Also where the text ends inside a token's spelling, which the template could complete.
-    if (parsed_.could_begin(std::string_view(repaired).substr(at))) guarded += guard_byte;
+    // Also where the text ends inside a token's spelling, which the template could complete. User-defined
+    // tokens need no mark, and a template that trims blanks must find them.
+    if (control_.could_begin(std::string_view(repaired).substr(at))) guarded += guard_byte;
     guarded += repaired[at];
   }
   return guarded;

@@ -84,8 +84,9 @@ class Tokenizer {
   std::vector<std::string> bytes_;        // (n_vocab)
   std::vector<bool> is_control_;          // (n_vocab)
   std::vector<bool> strips_white_space_;  // (n_vocab)
-  SpecialTokenMatcher always_;            // user-defined
-  SpecialTokenMatcher parsed_;            // user-defined, control, unknown
+  SpecialTokenMatcher always_;   // user-defined
+  SpecialTokenMatcher control_;  // control, unknown
+  SpecialTokenMatcher parsed_;   // all of these
   std::optional<int32_t> bos_;
   std::optional<int32_t> eos_;
   bool add_bos_ = false;
