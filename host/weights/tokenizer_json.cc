@@ -32,6 +32,8 @@ class TokenizerReader {
     metadata_.model = style.model;
     metadata_.pre = style.pre;
     metadata_.add_space_prefix = style.add_space_prefix;
+    metadata_.add_space_after_special = style.add_space_after_special;
+    metadata_.ignore_merges = style.ignore_merges;
     const JsonObject model = root_.require_object("model");
     read_vocabulary(model.require_object("vocab"));
     read_merges(model);
@@ -127,6 +129,8 @@ class TokenizerReader {
             Code::model_unsupported,
             fmt::format("added token \"{}\" has {} = true; supported is false", printable(content), key));
     }
+    if (token.find_bool("rstrip").value_or(false))
+      metadata_.strips_white_space.push_back(static_cast<uint32_t>(id));
     // Gemma lists its runs of spaces; the merges build them, and bytes() must give them back as spaces.
     const bool is_blank = content.find("\u2581") != std::string_view::npos && taken_[id] && !is_byte_level();
     if (!is_special && is_blank) return;

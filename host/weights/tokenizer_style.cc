@@ -119,10 +119,9 @@ class StyleReader {
     std::string names;
     for (const NamedSplits& known : known_splits()) {
       if (known.steps == found) {
-        const bool takes_words = std::string_view(known.name) == "llama-bpe";
-        if (model.find_bool("ignore_merges").value_or(false) && !takes_words)
-          unsupported("model.ignore_merges", "true", fmt::format("false with pre-tokenizer {}", known.name));
-        return {.model = "gpt2", .pre = known.name};
+        return {.model = "gpt2",
+                .pre = known.name,
+                .ignore_merges = model.find_bool("ignore_merges").value_or(false)};
       }
       names += fmt::format("{}{}", names.empty() ? "" : ", ", known.name);
     }
@@ -140,6 +139,7 @@ class StyleReader {
       const std::string_view type = step.require_string("type");
       if (type == "Prepend" && step.require_string("prepend") == blank_mark) {
         style.add_space_prefix = true;
+        style.add_space_after_special = true;  // each stretch between special tokens is normalized alone
       } else if (type == "Replace" && step.require_string("content") == blank_mark &&
                  step.require_object("pattern").find_string("String").value_or("") == " ") {
         marks_blanks = true;
@@ -152,9 +152,7 @@ class StyleReader {
       if (type == "Metaspace" && step.find_string("replacement").value_or("") == blank_mark &&
           !step.find_bool("split").value_or(true)) {
         marks_blanks = true;
-        const bool prefixes = step.find_bool("add_prefix_space").value_or(true);
-        style.add_space_prefix |=
-            prefixes && step.find_string("prepend_scheme").value_or("always") != "never";
+        read_prefix(step, style);
       } else if (!(type == "Split" && marks_blanks &&
                    step.require_object("pattern").find_string("String").value_or("") == " ")) {
         // A split at spaces finds none where they have been marked.
@@ -163,6 +161,15 @@ class StyleReader {
     }
     if (!marks_blanks) unsupported("normalizer", "without a sign for spaces", "Replace of a space by \u2581");
     return style;
+  }
+
+  void read_prefix(const JsonObject& metaspace, TokenizerStyle& style) const {
+    const std::string_view scheme = metaspace.find_string("prepend_scheme").value_or("always");
+    if (!metaspace.find_bool("add_prefix_space").value_or(true) || scheme == "never") return;
+    if (scheme != "always" && scheme != "first")
+      unknown_step("pre_tokenizer", metaspace, "always, first or never");
+    style.add_space_prefix = true;
+    style.add_space_after_special |= scheme == "always";
   }
 
   const JsonObject& tokenizer_;

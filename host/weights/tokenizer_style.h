@@ -13,6 +13,8 @@ struct TokenizerStyle {
   std::string model;  // as in TokenizerMetadata
   std::string pre;
   bool add_space_prefix = false;
+  bool add_space_after_special = false;
+  bool ignore_merges = false;
 };
 
 // Throws Error(model_unsupported) naming the node that was found.

@@ -133,12 +133,18 @@ TEST_CASE("tokenizer.json - pre-tokenizers are known by what they split at") {
   CHECK(pre_of(sequence({split_step(llama3_regex), bytes_step(false)})) == "llama-bpe");
   CHECK(pre_of(sequence({split_step(qwen2_regex), bytes_step(false)})) == "qwen2");
   json nfc = byte_level();
+  nfc["model"]["ignore_merges"] = true;
+  CHECK(read({.tokenizer = nfc}).ignore_merges);
   nfc["normalizer"] = {{"type", "NFC"}};
   CHECK(read({.tokenizer = nfc}).pre == "gpt-2");
 }
 
 TEST_CASE("tokenizer.json - SentencePiece's spelling, with byte tokens and marked spaces") {
-  const TokenizerMetadata metadata = read({.tokenizer = sentence_pieces()});
+  json pieces = sentence_pieces();
+  pieces["added_tokens"][3]["rstrip"] = true;
+  const TokenizerMetadata metadata = read({.tokenizer = pieces});
+  CHECK(metadata.add_space_after_special);
+  CHECK(metadata.strips_white_space == std::vector<uint32_t>{5});
   CHECK(metadata.model == "llama");
   CHECK(metadata.add_space_prefix);
   CHECK(metadata.merges == std::vector<std::string>{"▁ a"});
@@ -165,6 +171,7 @@ TEST_CASE("tokenizer.json - SentencePiece's spelling, with byte tokens and marke
   metaspace["pre_tokenizer"] = {
       {"type", "Metaspace"}, {"replacement", "▁"}, {"prepend_scheme", "first"}, {"split", false}};
   CHECK(read({.tokenizer = metaspace}).add_space_prefix);
+  CHECK_FALSE(read({.tokenizer = metaspace}).add_space_after_special);
   metaspace["pre_tokenizer"]["prepend_scheme"] = "never";
   CHECK_FALSE(read({.tokenizer = metaspace}).add_space_prefix);
 }
@@ -238,7 +245,6 @@ TEST_CASE("tokenizer.json - another tokenizer is refused naming what was found")
   const json bytes = byte_level();
   expect_refused(changed(bytes, "/model/type", "Unigram"), unsupported, "Unigram");
   expect_refused(changed(bytes, "/model/dropout", 0.1), unsupported, "dropout");
-  expect_refused(changed(bytes, "/model/ignore_merges", true), unsupported, "ignore_merges");
   expect_refused(changed(bytes, "/model/end_of_word_suffix", "</w>"), unsupported, "end_of_word_suffix");
   expect_refused(changed(bytes, "/normalizer", {{"type", "NFKC"}}), unsupported, "NFKC");
   expect_refused(changed(bytes, "/pre_tokenizer", nullptr), unsupported, "without ByteLevel");
