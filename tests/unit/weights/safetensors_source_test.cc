@@ -3,11 +3,9 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "error/error.h"
@@ -109,50 +107,6 @@ TEST_CASE("model folders - norms are made f32, Gemma's with 1 added; fused matri
   CHECK(layer.q.bytes.size() + layer.k.bytes.size() + layer.v.bytes.size() == qkv_bytes.size());
   CHECK(std::memcmp(layer.v.bytes.data(), qkv_bytes.data() + layer.q.bytes.size() + layer.k.bytes.size(),
                     layer.v.bytes.size()) == 0);
-}
-
-// The folder's text model as it lies inside one with a vision tower: its tensors under a prefix, beside
-// others.
-void add_vision(const Copy& copy, const std::string& prefix) {
-  std::ifstream in(copy.file("model.safetensors"), std::ios::binary);
-  const std::string file{std::istreambuf_iterator<char>(in), {}};
-  uint64_t n_header = 0;
-  std::memcpy(&n_header, file.data(), 8);
-  const std::string data_bytes = file.substr(8 + n_header);
-  nlohmann::json header;
-  for (const auto& [name, entry] : nlohmann::json::parse(file.substr(8, n_header)).items()) {
-    if (name == "__metadata__") continue;
-    header[prefix + name.substr(std::string("model.").size())] = entry;
-  }
-  header["vision_tower.bias"] = {
-      {"dtype", "I8"}, {"shape", {3}}, {"data_offsets", {data_bytes.size(), data_bytes.size() + 3}}};
-  std::string text = header.dump();
-  text.resize((text.size() + 7) / 8 * 8, ' ');
-  n_header = text.size();
-  std::ofstream out(copy.file("model.safetensors"), std::ios::binary);
-  out.write(reinterpret_cast<const char*>(&n_header), 8);
-  out << text << data_bytes << "abc";
-  std::ifstream config(copy.file("config.json"));
-  const nlohmann::json text_config = nlohmann::json::parse(config);
-  std::ofstream(copy.file("config.json"))
-      << nlohmann::json{{"model_type", "gemma3"}, {"text_config", text_config}};
-}
-
-TEST_CASE("model folders - of a model with a vision tower the text's part is read") {
-  const auto plain = ModelSource::open(data + "tiny-gemma3-safetensors");
-  const ModelConfig config = plain->config();
-  const ModelWeights expected = plain->weights(config);
-  for (const char* prefix : {"language_model.model.", "model.language_model."}) {
-    CAPTURE(prefix);
-    const Copy copy("tiny-gemma3-safetensors");
-    add_vision(copy, prefix);
-    const auto source = ModelSource::open(copy.path().string());
-    CHECK(source->config().fingerprint == config.fingerprint);
-    CHECK(source->config().weights_bytes == config.weights_bytes);
-    const ModelWeights weights = source->weights(source->config());
-    CHECK(std::ranges::equal(weights.output_norm.bytes, expected.output_norm.bytes));
-    CHECK(std::ranges::equal(weights.layers[3].ffn_down.bytes, expected.layers[3].ffn_down.bytes));
-  }
 }
 
 TEST_CASE("model folders - what is missing, misshapen or unused is named") {
