@@ -107,7 +107,7 @@ Command generate_command() {
   return {.name = "generate",
           .summary = "one prompt, streamed",
           .help = "  tenure generate -m models/smollm2-135m-instruct.gguf -p \"Why is the sky blue?\" --policy streaming_llm --budget 256",
-          .options = {{.name = "model", .letter = 'm', .argument = "MODEL", .help = "a GGUF file"},
+          .options = {{.name = "model", .letter = 'm', .argument = "MODEL", .help = "a GGUF file or a model folder"},
                       {.name = "prompt", .letter = 'p', .argument = "TEXT", .help = "the user's message"},
                       {.name = "policy", .argument = "ID", .help = "a policy plugin; without one nothing is released"},
                       {.name = "budget", .argument = "B", .help = "slots, a fraction \"1/8\" or bytes \"24 MiB\""},

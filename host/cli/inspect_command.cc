@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "cli/commands.h"
+#include "cli/inspect_safetensors.h"
 #include "cli/streams.h"
 #include "record/json_writer.h"
 #include "weights/ggml_type.h"
@@ -71,7 +72,12 @@ std::string json_of(const GgufFile& file) {
 }
 
 int inspect(const Arguments& arguments) {
-  const GgufFile file = GgufFile::open(arguments.positional().front());
+  const std::string& path = arguments.positional().front();
+  if (is_safetensors(path)) {
+    print(arguments.has("json") ? safetensors_json(path) : safetensors_text(path));
+    return exit_ok;
+  }
+  const GgufFile file = GgufFile::open(path);
   print(arguments.has("json") ? json_of(file) : text_of(file));
   return exit_ok;
 }
@@ -80,11 +86,11 @@ int inspect(const Arguments& arguments) {
 
 Command inspect_command() {
   return {.name = "inspect",
-          .operands = "FILE",
+          .operands = "MODEL",
           .min_operands = 1,
           .max_operands = 1,
-          .summary = "metadata and tensors of a model file",
-          .help = "  tenure inspect models/smollm2-135m-instruct.gguf\n  tenure inspect FILE --json",
+          .summary = "metadata and tensors of a GGUF file, a model folder or a .safetensors file",
+          .help = "  tenure inspect models/smollm2-135m-instruct.gguf\n  tenure inspect FOLDER --json",
           .options = {{.name = "json", .help = "one JSON object"}},
           .run = inspect};
 }

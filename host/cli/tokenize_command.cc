@@ -67,7 +67,7 @@ Command tokenize_command() {
       .help =
           "  tenure tokenize -m models/smollm2-135m-instruct.gguf -p \"Hello there\"\n"
           "  tenure tokenize -m MODEL --count < prompt.txt",
-      .options = {{.name = "model", .letter = 'm', .argument = "MODEL", .help = "a GGUF file"},
+      .options = {{.name = "model", .letter = 'm', .argument = "MODEL", .help = "a GGUF file or a model folder"},
                   {.name = "prompt", .letter = 'p', .argument = "TEXT", .help = "the text (standard input)"},
                   {.name = "special", .help = "control tokens spelled out in the text become their ids"},
                   {.name = "ids", .help = "print ids on one line (the default)"},

@@ -9,6 +9,7 @@
 #include "plan/flatten.h"
 #include "record/file_io.h"
 #include "tensor/sha256.h"
+#include "weights/model_source.h"
 
 namespace tenure {
 namespace {
@@ -20,6 +21,12 @@ nlohmann::json hashes_of(const std::vector<std::string>& files) {
   for (const std::string& file : files) {
     if (file != "-") hashes[file] = sha256_file(file);
   }
+  return hashes;
+}
+
+nlohmann::json hashes_of_models(const std::set<std::string>& paths) {
+  nlohmann::json hashes = nlohmann::json::object();
+  for (const std::string& path : paths) hashes[path] = model_sha256(path);
   return hashes;
 }
 
@@ -40,7 +47,7 @@ std::string run_manifest(const Plan& plan, const RunInputs& inputs) {
       {"pipeline", plan.name},
       {"plan", std::move(values)},
       {"settings", std::move(changeable)},
-      {"model_sha256", hashes_of({models.begin(), models.end()})},
+      {"model_sha256", hashes_of_models(models)},
       {"input_sha256", hashes_of(inputs.files)},
       {"plugin_sha256", std::move(plugins)},
       {"build", build_id},

@@ -100,7 +100,7 @@ ModelPlan read_model(const TomlValue& root, Findings& findings) {
     return model;
   }
   TableReader reader(*table, "[model]", findings, NoteKeys::allowed);
-  const TomlMember* path = reader.require("path", "a GGUF file");
+  const TomlMember* path = reader.require("path", "a GGUF file or a model folder");
   if (const auto v = reader.text("path")) {
     model.path = absolute_path(path->value.place, *v);
     model.where = position_of(path->value.place);

@@ -74,8 +74,8 @@ const ChatTurns& Language::turns() const {
   return *turns_;
 }
 
-std::vector<int32_t> PromptMaker::encode(const std::string& text, const PromptSettings& settings) const {
-  return language_.tokenizer().encode(text, settings.parse_special ? SpecialTokens::parse : SpecialTokens::plain);
+std::vector<int32_t> PromptMaker::encode(const std::string& text, const PromptSettings& settings, TextStart start) const {
+  return language_.tokenizer().encode(text, settings.parse_special ? SpecialTokens::parse : SpecialTokens::plain, start);
 }
 
 void PromptMaker::add_bos(std::vector<SegmentScript>& segments) const {
@@ -101,7 +101,7 @@ std::vector<int32_t> PromptMaker::prompt_ids(const Request& request, const Promp
                             SpecialTokens::parse_unguarded);
   }
   const auto& prompt = std::get<std::string>(request.input);
-  if (!settings.chat) return encode(prompt, settings);
+  if (!settings.chat) return encode(prompt, settings, TextStart::sequence);
   const std::vector<Message> message = {{.role = "user", .content = prompt}};
   return tokenizer.encode(language_.chat().render(chat_messages(message, tokenizer), ChatEnd::open_assistant),
                           SpecialTokens::parse_unguarded);
@@ -117,6 +117,7 @@ std::vector<SegmentScript> PromptMaker::chat_segments(const std::vector<RequestS
   const Tokenizer& tokenizer = language_.tokenizer();
   std::vector<SegmentScript> segments;
   Turns trunk;
+  TextStart start = TextStart::sequence;  // until the trunk has text
   for (const RequestSegment& part : parts) {
     Turns turns = trunk;
     const bool asks = part.generate || part.score;
@@ -127,7 +128,8 @@ std::vector<SegmentScript> PromptMaker::chat_segments(const std::vector<RequestS
       if (turns.open) text += chat.assistant_end();
       turns.open = false;
       if (part.role == "assistant" && asks) {
-        text += (turns.previous_role.empty() ? chat.open_with_assistant() : chat.assistant_begin()) + message.content;
+        text += turns.previous_role.empty() ? chat.open_with_assistant() : chat.assistant_begin();
+        if (!message.content.empty()) text += chat.assistant_lead() + message.content;
         turns.open = true;
       } else {
         text += turns.previous_role.empty() ? chat.open(message) : chat.turn(message, turns.previous_role);
@@ -137,14 +139,18 @@ std::vector<SegmentScript> PromptMaker::chat_segments(const std::vector<RequestS
       turns.previous_role = turns.open ? "assistant" : part.role;
     }
     SegmentScript segment{.fork = part.fork, .label = part.label, .answers = part.answers};
-    segment.ids = part.role.empty() ? encode(part.text, settings) : tokenizer.encode(text, SpecialTokens::parse_unguarded);
+    segment.ids = part.role.empty() ? encode(part.text, settings, start)
+                                    : tokenizer.encode(text, SpecialTokens::parse_unguarded, start);
     segment.generate = static_cast<uint32_t>(part.generate.value_or(0));
     if (part.score) {
-      segment.score = encode(*part.score, settings);
+      segment.score = encode(*part.score, settings, segment.ids.empty() ? start : TextStart::continuation);
       if (segment.score.empty()) refuse(Code::row_bad_request, "\"score\" has no tokens");
     }
+    if (!part.fork) {
+      trunk = turns;
+      if (!segment.ids.empty() || asks) start = TextStart::continuation;
+    }
     segments.push_back(std::move(segment));
-    if (!part.fork) trunk = turns;
   }
   return segments;
 }
@@ -159,7 +165,7 @@ std::vector<SegmentScript> PromptMaker::segments_of(const Request& request, cons
     if (settings.window == 0) {
       whole.generate = static_cast<uint32_t>(request.options.max_new_tokens.value_or(settings.max_new_tokens));
     } else if (request.continuation) {
-      whole.score = encode(*request.continuation, settings);
+      whole.score = encode(*request.continuation, settings, whole.ids.empty() ? TextStart::sequence : TextStart::continuation);
       if (whole.score.empty()) refuse(Code::row_bad_request, "\"continuation\" has no tokens");
     } else {
       return perplexity_windows(whole.ids, settings.window, language_.tokenizer().bos_to_add());

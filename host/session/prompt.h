@@ -65,7 +65,7 @@ class PromptMaker {
   std::vector<SegmentScript> segments_of(const Request& request, const PromptSettings& settings) const;
   std::vector<int32_t> prompt_ids(const Request& request, const PromptSettings& settings) const;
   std::vector<SegmentScript> chat_segments(const std::vector<RequestSegment>& parts, const PromptSettings& settings) const;
-  std::vector<int32_t> encode(const std::string& text, const PromptSettings& settings) const;
+  std::vector<int32_t> encode(const std::string& text, const PromptSettings& settings, TextStart start) const;
   void add_bos(std::vector<SegmentScript>& segments) const;
 
   const Language& language_;

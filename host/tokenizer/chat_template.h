@@ -32,6 +32,8 @@ class ChatTemplate {
   // breaks a bound.
   std::string render(const std::vector<ChatMessage>& messages, ChatEnd end) const;
 
+  const std::string& eos() const { return eos_; }
+
  private:
   struct Parsed;
   std::unique_ptr<const Parsed> parsed_;

@@ -2,9 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <vector>
-
 #include "error/error.h"
+#include "tokenizer/jinja_text.h"
 
 namespace tenure {
 namespace {
@@ -41,15 +40,31 @@ std::string without_prefix(const std::string& whole, std::string_view prefix, st
 }  // namespace
 
 ChatTurns::ChatTurns(const ChatTemplate& chat) : chat_(chat) {
-  const std::string asked = chat.render({user()}, ChatEnd::messages);
-  assistant_begin_ = without_prefix(chat.render({user()}, ChatEnd::open_assistant), asked,
-                                    "opening the assistant's turn changes what comes before it");
-  const std::string answered = without_prefix(chat.render({user(), assistant()}, ChatEnd::messages), asked,
-                                              "an answer changes what comes before it");
+  const std::string asking = chat.render({user()}, ChatEnd::open_assistant);
+  std::string asked = chat.render({user()}, ChatEnd::messages);
+  if (!asking.starts_with(asked) && !chat.eos().empty() && asked.ends_with(chat.eos())) {
+    trailer_ = chat.eos();
+    asked = closed({user()});
+  }
+  assistant_begin_ =
+      without_prefix(asking, asked, "opening the assistant's turn changes what comes before it");
+  const std::string answered =
+      without_prefix(closed({user(), assistant()}), asked, "an answer changes what comes before it");
   const std::string opened =
       without_prefix(answered, assistant_begin_, "an answer is rendered otherwise than it is asked for");
-  assistant_end_ = without_prefix(opened, answer, "the answer's text is not kept as it is");
+  assistant_lead_ = opened.substr(0, opened.size() - jinja::strip(opened, jinja::Side::left).size());
+  assistant_end_ =
+      without_prefix(opened.substr(assistant_lead_.size()), answer,
+                     "more is put before an answer when it is repeated than when it is asked for");
   verify();
+}
+
+// A conversation that may go on.
+std::string ChatTurns::closed(const std::vector<ChatMessage>& messages) const {
+  std::string text = chat_.render(messages, ChatEnd::messages);
+  if (!text.ends_with(trailer_)) refuse("it does not always end alike");
+  text.resize(text.size() - trailer_.size());
+  return text;
 }
 
 // Two rounds, fed turn by turn and rendered at once.
@@ -57,16 +72,16 @@ void ChatTurns::verify() const {
   std::vector<ChatMessage> all = {user()};
   std::string fed = open(all.front());
   for (int round = 0; round < 2; ++round) {
-    fed += assistant_begin_ + std::string(answer) + assistant_end_;
+    fed += assistant_begin_ + assistant_lead_ + std::string(answer) + assistant_end_;
     all.push_back(assistant());
-    if (chat_.render(all, ChatEnd::messages) != fed) refuse("a longer conversation is rendered otherwise");
+    if (closed(all) != fed) refuse("a longer conversation is rendered otherwise");
     all.push_back(user());
     fed += turn(all.back(), "assistant");
   }
 }
 
 std::string ChatTurns::open(const ChatMessage& first) const {
-  return chat_.render({first}, ChatEnd::messages);
+  return closed({first});
 }
 
 std::string ChatTurns::open_with_assistant() const {
@@ -75,10 +90,10 @@ std::string ChatTurns::open_with_assistant() const {
 
 std::string ChatTurns::turn(const ChatMessage& message, std::string_view previous_role) const {
   std::vector<ChatMessage> context = context_ending_with(previous_role);
-  const std::string before = chat_.render(context, ChatEnd::messages);
+  const std::string before = closed(context);
   context.push_back(message);
   const std::string text = without_prefix(
-      chat_.render(context, ChatEnd::messages), before,
+      closed(context), before,
       fmt::format("a turn of {} after {} changes what comes before it", message.role, previous_role));
   // Llama 2 moves the system message into the user's turn: its text would be the stand-in's.
   const auto has = [](std::string_view in, std::string_view part) {

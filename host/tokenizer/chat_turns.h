@@ -5,6 +5,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tokenizer/chat_template.h"
 
@@ -28,15 +29,21 @@ class ChatTurns {
   std::string turn(const ChatMessage& message, std::string_view previous_role) const;
   // What opens the assistant's turn after a message; the answer follows.
   const std::string& assistant_begin() const { return assistant_begin_; }
+  // White space between that and the answer, which a model says itself (Llama 2); it goes before an answer
+  // whose beginning is given.
+  const std::string& assistant_lead() const { return assistant_lead_; }
   // What follows the answer before the next turn. Where the model itself ended with an end-of-generation
   // token that is already in the cache, its spelling at the start of this text is not to be fed again.
   const std::string& assistant_end() const { return assistant_end_; }
 
  private:
+  std::string closed(const std::vector<ChatMessage>& messages) const;
   void verify() const;
 
   const ChatTemplate& chat_;
+  std::string trailer_;  // what ends a chat that asks for no answer, and goes when the chat goes on (Phi-3)
   std::string assistant_begin_;
+  std::string assistant_lead_;
   std::string assistant_end_;
 };
 

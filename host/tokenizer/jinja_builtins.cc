@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "tokenizer/jinja_selection.h"
 #include "tokenizer/jinja_text.h"
 
 namespace tenure::jinja {
@@ -219,6 +220,15 @@ Value test_parity(const Value& self, Arguments) {
   return {(*integer & 1) == remainder};
 }
 
+template <bool wanted>
+Value test_equal(const Value& self, Arguments arguments) {
+  return {equal(self, arguments[0]) == wanted};
+}
+
+Value test_in(const Value& self, Arguments arguments) {
+  return {contains(arguments[0], self)};
+}
+
 Value test_defined(const Value& self, Arguments) {
   return {!self.is<Undefined>()};
 }
@@ -243,6 +253,11 @@ const Builtin filters[] = {
     {"list", filter_list},
     {"string", filter_string},
     {"int", filter_int},
+    {"select", filter_select, {"test", "argument"}},
+    {"reject", filter_reject, {"test", "argument"}},
+    {"selectattr", filter_selectattr, {"name", "test", "argument"}, 1},
+    {"rejectattr", filter_rejectattr, {"name", "test", "argument"}, 1},
+    {"map", filter_map, {"filter", "attribute"}},
 };
 
 const Builtin tests[] = {
@@ -259,6 +274,10 @@ const Builtin tests[] = {
     {"boolean", test_is<bool>},
     {"odd", test_parity<1>},
     {"even", test_parity<0>},
+    {"equalto", test_equal<true>, {"other"}, 1},
+    {"eq", test_equal<true>, {"other"}, 1},
+    {"ne", test_equal<false>, {"other"}, 1},
+    {"in", test_in, {"seq"}, 1},
     {"true", test_flag<true>},
     {"false", test_flag<false>},
 };

@@ -103,6 +103,12 @@ ExpressionPtr ExpressionParser::parse_test(ExpressionPtr subject) {
   if (subject->kind == Kind::name && subject->text == "strftime_now" && node->text == "defined")
     clock_is_guarded_ = true;
   adopt(*node, std::move(subject));
+  if (node->builtin->n_parameters() == 0) return node;
+  if (tokens_.is_symbol("(")) {
+    parse_arguments(*node);
+  } else {  // `x is eq 'a'`
+    adopt(*node, parse_postfix(parse_primary()));
+  }
   return node;
 }
 

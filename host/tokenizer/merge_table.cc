@@ -14,8 +14,6 @@ size_t slot_of(uint64_t pair, size_t n_slots) {
   return (pair * 0x9E3779B97F4A7C15u) >> (64 - std::countr_zero(n_slots));
 }
 
-constexpr int32_t none = -1;
-
 }  // namespace
 
 // A doubly linked list in an array: merging joins a symbol with its right neighbour.
@@ -39,12 +37,11 @@ struct MergeTable::Candidate {
 
 MergeTable::MergeTable(const std::vector<Merge>& merges) {
   slots_.resize(std::bit_ceil(std::max<size_t>(2 * merges.size(), 2)));
-  uint32_t rank = 0;
   for (const Merge& merge : merges) {
     const uint64_t pair = pair_of(merge.left, merge.right);
     size_t slot = slot_of(pair, slots_.size());
     while (slots_[slot].pair != empty) slot = (slot + 1) & (slots_.size() - 1);
-    slots_[slot] = {pair, rank++, merge.merged};
+    slots_[slot] = {pair, merge.rank, merge.merged};
   }
 }
 
@@ -56,23 +53,23 @@ const MergeTable::Entry* MergeTable::find(int32_t left, int32_t right) const {
   }
 }
 
-std::optional<MergeTable::Candidate> MergeTable::candidate(const std::vector<Symbol>& symbols,
-                                                           int32_t left) const {
+std::optional<MergeTable::Candidate> MergeTable::candidate(const std::vector<Symbol>& symbols, int32_t left,
+                                                           int32_t without) const {
   if (left == none || symbols[static_cast<size_t>(left)].next == none) return std::nullopt;
   const Symbol& a = symbols[static_cast<size_t>(left)];
   const Entry* entry = find(a.token, symbols[static_cast<size_t>(a.next)].token);
-  if (!entry) return std::nullopt;
+  if (!entry || entry->merged == without) return std::nullopt;
   return Candidate{entry->rank, left, entry->pair, entry->merged};
 }
 
-void MergeTable::merge_all(std::vector<Symbol>& symbols) const {
+void MergeTable::merge_all(std::vector<Symbol>& symbols, int32_t without) const {
   std::vector<Candidate> heap;
   for (int32_t i = 0; i < static_cast<int32_t>(symbols.size()); ++i) {
-    if (const auto found = candidate(symbols, i)) heap.push_back(*found);
+    if (const auto found = candidate(symbols, i, without)) heap.push_back(*found);
   }
   std::make_heap(heap.begin(), heap.end());
   const auto queue = [&](int32_t left) {
-    const auto found = candidate(symbols, left);
+    const auto found = candidate(symbols, left, without);
     if (!found) return;
     heap.push_back(*found);
     std::push_heap(heap.begin(), heap.end());
@@ -94,13 +91,13 @@ void MergeTable::merge_all(std::vector<Symbol>& symbols) const {
   }
 }
 
-void MergeTable::apply(const std::vector<int32_t>& word, std::vector<int32_t>& out) const {
+void MergeTable::apply(const std::vector<int32_t>& word, std::vector<int32_t>& out, int32_t without) const {
   const auto n = static_cast<int32_t>(word.size());
   std::vector<Symbol> symbols(word.size());
   for (int32_t i = 0; i < n; ++i) {
     symbols[static_cast<size_t>(i)] = {word[static_cast<size_t>(i)], i - 1, i + 1 < n ? i + 1 : none};
   }
-  merge_all(symbols);
+  merge_all(symbols, without);
   for (const Symbol& symbol : symbols) {
     if (symbol.token != none) out.push_back(symbol.token);
   }

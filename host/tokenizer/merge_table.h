@@ -13,14 +13,17 @@ class MergeTable {
     int32_t left;
     int32_t right;
     int32_t merged;
+    uint32_t rank;  // the lowest merges first, the leftmost of equals
   };
+  static constexpr int32_t none = -1;
 
-  // Ordered: the index is the rank, the lowest rank merges first. Pairs must be unique.
+  // Pairs must be unique.
   explicit MergeTable(const std::vector<Merge>& merges);
 
-  // Merges `word` (byte tokens, at most 2^31) as far as the table goes and appends the tokens to `out`. O(n
-  // log n) in the word's length, without recursion: prompts hold megabytes of one character. Thread-safe.
-  void apply(const std::vector<int32_t>& word, std::vector<int32_t>& out) const;
+  // Merges `word` (tokens, fewer than 2^31) as far as the table goes and appends the tokens to `out`. Merges
+  // that make `without` are left out. O(n log n) in the word's length, without recursion: prompts hold
+  // megabytes of one character. Thread-safe.
+  void apply(const std::vector<int32_t>& word, std::vector<int32_t>& out, int32_t without = none) const;
 
  private:
   struct Entry {
@@ -33,8 +36,8 @@ class MergeTable {
   static constexpr uint64_t empty = ~uint64_t{0};
 
   const Entry* find(int32_t left, int32_t right) const;
-  std::optional<Candidate> candidate(const std::vector<Symbol>& symbols, int32_t left) const;
-  void merge_all(std::vector<Symbol>& symbols) const;
+  std::optional<Candidate> candidate(const std::vector<Symbol>& symbols, int32_t left, int32_t without) const;
+  void merge_all(std::vector<Symbol>& symbols, int32_t without) const;
 
   std::vector<Entry> slots_;  // open addressing; a power of two, at most half full
 };

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 #include <pcre2.h>
 
+#include <algorithm>
 #include <array>
 
 #include "error/error.h"
@@ -12,25 +13,45 @@
 namespace tenure {
 namespace {
 
-// \p{White_Space} instead of \s: PCRE2's \s also takes U+180E, which the tokenizers' own regex engines do
-// not.
+// The published patterns, with \p{White_Space} for \s: PCRE2's \s also takes U+180E, which the tokenizers'
+// own regex engines do not.
 constexpr const char* gpt2_words =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+)";
+constexpr const char* llama3_words =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\p{White_Space}\p{L}\p{N}]+[\r\n]*|\p{White_Space}*[\r\n]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+)";
+constexpr const char* qwen2_words =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\p{White_Space}\p{L}\p{N}]+[\r\n]*|\p{White_Space}*[\r\n]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+)";
+constexpr const char* tekken_words =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\p{White_Space}\p{L}\p{N}]+[\r\n/]*|\p{White_Space}*[\r\n]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+)";
+constexpr const char* gpt4o_words =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\p{White_Space}\p{L}\p{N}]+[\r\n/]*|\p{White_Space}*[\r\n]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+)";
+constexpr const char* deepseek_v3_words =
+    R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\p{White_Space}*[\r\n]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+)";
+constexpr const char* deepseek_v3_scripts = R"([\x{4e00}-\x{9fa5}\x{3040}-\x{309f}\x{30a0}-\x{30ff}]+)";
+constexpr const char* one_digit = R"(\p{N})";
+constexpr const char* three_digits = R"(\p{N}{1,3})";
 
 struct NamedStages {
-  const char* name;
+  std::vector<std::string_view> names;  // the first is the family's; the others have the same words
   std::vector<const char*> patterns;
 };
 
 // "default" and no name at all are what converters wrote before they knew the name: the splits that the GGUF
 // format's reference implementation applies to them.
-const std::array<NamedStages, 4>& known_stages() {
-  static const std::array<NamedStages, 4> known = {{
-      {"smollm", {R"(\p{N})", gpt2_words}},
-      {"gpt-2", {gpt2_words}},
-      {"default", {R"([\p{P}\$\+<=>\^~\|]+)", gpt2_words, R"(\p{N}+)", "[0-9][0-9][0-9]"}},
-      {"", {R"([\p{P}\$\+<=>\^~\|]+)", gpt2_words, R"(\p{N}+)", "[0-9][0-9][0-9]"}},
-  }};
+const std::vector<NamedStages>& known_stages() {
+  static const std::vector<NamedStages> known = {
+      {{"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"},
+       {one_digit, gpt2_words}},
+      {{"gpt-2", "phi-2", "mpt", "olmo", "jais", "roberta-bpe"}, {gpt2_words}},
+      {{"llama-bpe", "llama3", "llama-v3", "dbrx", "smaug-bpe", "glm4", "chatglm-bpe", "falcon3", "falcon-h1",
+        "pixtral", "midm-2.0", "lfm2"},
+       {llama3_words}},
+      {{"qwen2", "deepseek-r1-qwen", "stablelm2", "hunyuan", "megrez"}, {qwen2_words}},
+      {{"tekken"}, {tekken_words}},
+      {{"gpt-4o", "llama4"}, {gpt4o_words}},
+      {{"deepseek-v3"}, {three_digits, deepseek_v3_scripts, deepseek_v3_words}},
+      {{"default", ""}, {R"([\p{P}\$\+<=>\^~\|]+)", gpt2_words, R"(\p{N}+)", "[0-9][0-9][0-9]"}},
+  };
   return known;
 }
 
@@ -96,13 +117,15 @@ class PreTokenizer::Pattern {
 };
 
 PreTokenizer::PreTokenizer(std::string_view name) {
-  std::vector<std::string> names;
+  std::vector<std::string_view> names;
   for (const NamedStages& known : known_stages()) {
-    if (known.name == name) {
+    if (std::find(known.names.begin(), known.names.end(), name) != known.names.end()) {
       for (const char* source : known.patterns) stages_.emplace_back(source);
       return;
     }
-    if (*known.name) names.push_back(known.name);
+    for (std::string_view other : known.names) {
+      if (!other.empty()) names.push_back(other);
+    }
   }
   throw Error(Code::model_unsupported,
               fmt::format("pre-tokenizer \"{}\" is not known (known: {})", name, fmt::join(names, ", ")));

@@ -5,7 +5,11 @@
 namespace tenure {
 
 SpecialTokenMatcher::SpecialTokenMatcher(std::vector<Token> tokens) : sorted_(std::move(tokens)) {
-  std::sort(sorted_.begin(), sorted_.end(), [](const Token& a, const Token& b) { return a.text < b.text; });
+  std::stable_sort(sorted_.begin(), sorted_.end(),
+                   [](const Token& a, const Token& b) { return a.text < b.text; });
+  sorted_.erase(std::unique(sorted_.begin(), sorted_.end(),
+                            [](const Token& a, const Token& b) { return a.text == b.text; }),
+                sorted_.end());
   for (const Token& token : sorted_) first_byte_[static_cast<uint8_t>(token.text.front())] = true;
 }
 

@@ -4,103 +4,37 @@
 
 #include <algorithm>
 #include <limits>
-#include <unordered_map>
 
 #include "error/error.h"
-#include "tokenizer/byte_alphabet.h"
 #include "tokenizer/detokenizer.h"
+#include "tokenizer/utf8.h"
 
 namespace tenure {
 namespace {
 
 constexpr char guard_byte = '\xFF';
 
-using Vocabulary = std::unordered_map<std::string_view, int32_t>;
-
-[[noreturn]] void malformed(std::string text) {
-  throw Error(Code::tokenizer_malformed, std::move(text));
+std::string text_of(const Vocabulary& vocabulary, const TokenizerMetadata& metadata, size_t id) {
+  return metadata.model == "llama" ? sentencepiece_text(vocabulary, id) : byte_level_text(vocabulary, id);
 }
 
-const TokenizerMetadata& supported(const TokenizerMetadata& metadata) {
-  if (metadata.model != "gpt2") {
-    throw Error(Code::model_unsupported,
-                fmt::format("tokenizer model \"{}\" is not supported (supported: gpt2)", metadata.model));
-  }
-  if (metadata.add_space_prefix) {
-    throw Error(Code::model_unsupported,
-                "tokenizer.ggml.add_space_prefix = true is not supported with model gpt2");
-  }
-  const size_t n = metadata.tokens.size();
-  if (n == 0 || n > std::numeric_limits<int32_t>::max())
-    malformed(fmt::format("the vocabulary has {} tokens", n));
-  if (!metadata.token_types.empty() && metadata.token_types.size() != n) {
-    malformed(fmt::format("{} token types for {} tokens", metadata.token_types.size(), n));
-  }
-  return metadata;
-}
-
-Vocabulary index_tokens(const TokenizerMetadata& metadata) {
-  Vocabulary vocabulary;
-  vocabulary.reserve(metadata.tokens.size());
-  for (size_t id = 0; id < metadata.tokens.size(); ++id) {
-    const auto [first, is_new] = vocabulary.emplace(metadata.tokens[id], static_cast<int32_t>(id));
-    if (!is_new)
-      malformed(fmt::format("tokens {} and {} are both \"{}\"", first->second, id, metadata.tokens[id]));
-  }
-  return vocabulary;
-}
-
-MergeTable read_merges(const TokenizerMetadata& metadata) {
-  const Vocabulary vocabulary = index_tokens(metadata);
-  std::vector<MergeTable::Merge> merges;
-  merges.reserve(metadata.merges.size());
-  std::unordered_map<std::string_view, size_t> seen;
-  for (size_t rank = 0; rank < metadata.merges.size(); ++rank) {
-    const std::string_view merge = metadata.merges[rank];
-    const size_t space = merge.find(' ');
-    if (space == std::string_view::npos || space == 0 || space + 1 == merge.size()) {
-      malformed(fmt::format("merge {} is \"{}\", not \"left right\"", rank, merge));
-    }
-    const auto id_of = [&](std::string_view part) {
-      const auto found = vocabulary.find(part);
-      if (found == vocabulary.end()) {
-        malformed(fmt::format("merge {} \"{}\": \"{}\" is not in the vocabulary", rank, merge, part));
-      }
-      return found->second;
-    };
-    const auto [first, is_new] = seen.emplace(merge, rank);
-    if (!is_new) malformed(fmt::format("merges {} and {} are both \"{}\"", first->second, rank, merge));
-    const std::string_view left = merge.substr(0, space);
-    const std::string_view right = merge.substr(space + 1);
-    merges.push_back({id_of(left), id_of(right), id_of(std::string(left).append(right))});
-  }
-  return MergeTable(merges);
-}
-
-TokenType type_of(const TokenizerMetadata& metadata, size_t id) {
-  return metadata.token_types.empty() ? TokenType::normal : metadata.token_types[id];
-}
-
-bool is_control(TokenType type) {
-  return type == TokenType::control || type == TokenType::unknown;
-}
-
-std::vector<SpecialTokenMatcher::Token> written_tokens(const TokenizerMetadata& metadata, bool with_control) {
+// Spelled as they stand in a text: a user-defined run of ▁ is one of blanks.
+template <typename Wanted>
+SpecialTokenMatcher matcher(const Vocabulary& vocabulary, const TokenizerMetadata& metadata, Wanted wanted) {
   std::vector<SpecialTokenMatcher::Token> tokens;
-  for (size_t id = 0; id < metadata.tokens.size(); ++id) {
-    const TokenType type = type_of(metadata, id);
-    const bool wanted = type == TokenType::user_defined || (with_control && is_control(type));
-    if (wanted && !metadata.tokens[id].empty())
-      tokens.push_back({metadata.tokens[id], static_cast<int32_t>(id)});
+  for (size_t id = 0; id < vocabulary.size(); ++id) {
+    if (wanted(vocabulary.type(id)) && !vocabulary.piece(id).empty())
+      tokens.push_back({text_of(vocabulary, metadata, id), static_cast<int32_t>(id)});
   }
-  return tokens;
+  return SpecialTokenMatcher(std::move(tokens));
 }
 
-std::optional<int32_t> checked_id(std::optional<uint32_t> id, size_t n_vocab, const char* name) {
-  if (!id) return std::nullopt;
-  if (*id >= n_vocab)
-    malformed(fmt::format("{} = {} is outside the vocabulary of {} tokens", name, *id, n_vocab));
-  return static_cast<int32_t>(*id);
+bool is_user_defined(TokenType type) {
+  return type == TokenType::user_defined;
+}
+
+bool is_special(TokenType type) {
+  return is_user_defined(type) || is_control(type);
 }
 
 std::string repair(std::string_view text, bool keep_guards) {
@@ -115,54 +49,101 @@ std::string repair(std::string_view text, bool keep_guards) {
   }
 }
 
+size_t n_white_space(std::string_view text) {
+  size_t n = 0;
+  while (n < text.size()) {
+    const Utf8Sequence next = read_utf8(text.substr(n));
+    if (next.status != Utf8Status::valid || !is_python_space(next.value)) break;
+    n += next.n_bytes;
+  }
+  return n;
+}
+
 }  // namespace
 
-Tokenizer::Tokenizer(const TokenizerMetadata& metadata)
-    : pre_tokenizer_(supported(metadata).pre),
-      merges_(read_merges(metadata)),
-      always_(written_tokens(metadata, false)),
-      parsed_(written_tokens(metadata, true)) {
-  read_tokens(metadata);
-  read_ids(metadata);
-}
-
-void Tokenizer::read_tokens(const TokenizerMetadata& metadata) {
-  byte_tokens_.fill(-1);
-  pieces_ = metadata.tokens;
-  bytes_.reserve(pieces_.size());
-  types_.reserve(pieces_.size());
-  for (size_t id = 0; id < pieces_.size(); ++id) {
-    const TokenType type = type_of(metadata, id);
-    if (type < TokenType::normal || type > TokenType::unused) {
-      malformed(
-          fmt::format("token {} \"{}\" has type {}, which a byte-level vocabulary does not know (1 to 5)", id,
-                      pieces_[id], static_cast<int>(type)));
-    }
-    types_.push_back(type);
-    // Padding such as "[PAD 7]" is spelled with characters that stand for no byte: it is its own text.
-    std::optional<std::string> spelled;
-    if (type == TokenType::normal || type == TokenType::unused) spelled = spelled_bytes(pieces_[id]);
-    if (type == TokenType::normal && spelled && spelled->size() == 1) {
-      byte_tokens_[static_cast<uint8_t>(spelled->front())] = static_cast<int32_t>(id);
-    }
-    bytes_.push_back(spelled ? std::move(*spelled) : pieces_[id]);
+// The stretches of plain text between special tokens, on their way to ids.
+class Tokenizer::Sections {
+ public:
+  Sections(const Tokenizer& tokenizer, TextStart start, std::vector<int32_t>& ids)
+      : tokenizer_(tokenizer), ids_(ids) {
+    needs_blank_ = tokenizer.add_space_prefix_ && start == TextStart::sequence;
   }
+
+  void add(char byte) { plain_ += byte; }
+
+  void add_special(int32_t id) {
+    finish();
+    ids_.push_back(id);
+    needs_blank_ = tokenizer_.add_space_after_special_;
+  }
+
+  void finish() {
+    if (plain_.empty()) return;
+    if (needs_blank_) plain_.insert(0, 1, ' ');
+    needs_blank_ = false;
+    std::visit([&](const auto& encoder) { encoder.encode(plain_, ids_); }, tokenizer_.encoder_);
+    plain_.clear();
+  }
+
+ private:
+  const Tokenizer& tokenizer_;
+  std::vector<int32_t>& ids_;
+  std::string plain_;
+  bool needs_blank_ = false;
+};
+
+Tokenizer::Encoder Tokenizer::make_encoder(const Vocabulary& vocabulary, const TokenizerMetadata& metadata) {
+  if (metadata.model == "llama") return SentencePieceEncoder(vocabulary, metadata);
+  if (metadata.model != "gpt2") {
+    throw Error(
+        Code::model_unsupported,
+        fmt::format("tokenizer model \"{}\" is not supported (supported: gpt2, llama)", metadata.model));
+  }
+  if (metadata.add_space_prefix) {
+    throw Error(Code::model_unsupported,
+                "tokenizer.ggml.add_space_prefix = true is not supported with model gpt2");
+  }
+  return ByteLevelEncoder(vocabulary, metadata);
 }
 
-void Tokenizer::read_ids(const TokenizerMetadata& metadata) {
-  bos_ = checked_id(metadata.bos_id, pieces_.size(), "bos_token_id");
-  eos_ = checked_id(metadata.eos_id, pieces_.size(), "eos_token_id");
-  checked_id(metadata.unknown_id, pieces_.size(), "unknown_token_id");
+Tokenizer::Tokenizer(const TokenizerMetadata& metadata) : Tokenizer(Vocabulary(metadata), metadata) {}
+
+Tokenizer::Tokenizer(const Vocabulary& vocabulary, const TokenizerMetadata& metadata)
+    : encoder_(make_encoder(vocabulary, metadata)),
+      pieces_(metadata.tokens),
+      strips_white_space_(vocabulary.size()),
+      always_(matcher(vocabulary, metadata, is_user_defined)),
+      control_(matcher(vocabulary, metadata, is_control)),
+      parsed_(matcher(vocabulary, metadata, is_special)),
+      add_space_prefix_(metadata.add_space_prefix),
+      add_space_after_special_(metadata.add_space_after_special) {
+  bytes_.reserve(vocabulary.size());
+  for (size_t id = 0; id < vocabulary.size(); ++id) {
+    bytes_.push_back(text_of(vocabulary, metadata, id));
+    is_control_.push_back(is_control(vocabulary.type(id)));
+  }
+  read_ids(vocabulary, metadata);
+}
+
+void Tokenizer::read_ids(const Vocabulary& vocabulary, const TokenizerMetadata& metadata) {
+  bos_ = vocabulary.checked_id(metadata.bos_id, "bos_token_id");
+  eos_ = vocabulary.checked_id(metadata.eos_id, "eos_token_id");
+  vocabulary.checked_id(metadata.unknown_id, "unknown_token_id");
   add_bos_ = metadata.add_bos;
-  if (add_bos_ && !bos_) malformed("add_bos_token is true, but there is no bos_token_id");
-  if (eos_) end_of_generation_.push_back(*eos_);
-  const auto eot = checked_id(metadata.eot_id, pieces_.size(), "eot_token_id");
-  if (eot) end_of_generation_.push_back(*eot);
-  constexpr std::array<std::string_view, 5> known_ends = {"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "</s>",
-                                                          "<end_of_turn>"};
-  for (size_t id = 0; id < pieces_.size(); ++id) {
-    const bool ends = std::find(known_ends.begin(), known_ends.end(), pieces_[id]) != known_ends.end();
-    if (ends && types_[id] == TokenType::control) end_of_generation_.push_back(static_cast<int32_t>(id));
+  if (add_bos_ && !bos_) malformed_tokenizer("add_bos_token is true, but there is no bos_token_id");
+  for (const auto& id : {eos_, vocabulary.checked_id(metadata.eot_id, "eot_token_id"),
+                         vocabulary.checked_id(metadata.eom_id, "eom_token_id")}) {
+    if (id) end_of_generation_.push_back(*id);
+  }
+  for (const uint32_t id : metadata.end_ids)
+    end_of_generation_.push_back(*vocabulary.checked_id(id, "an id that ends an answer"));
+  for (size_t id = 0; id < vocabulary.size(); ++id) {
+    if (is_control_[id] && is_known_end(vocabulary.piece(id)))
+      end_of_generation_.push_back(static_cast<int32_t>(id));
+  }
+  for (uint32_t id : metadata.strips_white_space) {
+    strips_white_space_[static_cast<size_t>(*vocabulary.checked_id(id, "a token that strips white space"))] =
+        true;
   }
 }
 
@@ -170,15 +151,15 @@ bool Tokenizer::is_end_of_generation(int32_t id) const {
   return std::find(end_of_generation_.begin(), end_of_generation_.end(), id) != end_of_generation_.end();
 }
 
-std::vector<int32_t> Tokenizer::encode(std::string_view text, SpecialTokens special) const {
+std::vector<int32_t> Tokenizer::encode(std::string_view text, SpecialTokens special, TextStart start) const {
   const bool honours_guards = special == SpecialTokens::parse_unguarded;
   const std::string repaired = repair(text, honours_guards);
-  if (repaired.size() > std::numeric_limits<int32_t>::max()) {
+  if (repaired.size() >= std::numeric_limits<int32_t>::max()) {
     throw Error(Code::row_bad_request,
                 fmt::format("a text of {} bytes is too long (limit: 2 GiB)", repaired.size()));
   }
   std::vector<int32_t> ids;
-  std::string plain;
+  Sections sections(*this, start, ids);
   bool guarded = false;
   for (size_t at = 0; at < repaired.size();) {
     if (honours_guards && repaired[at] == guard_byte) {
@@ -190,28 +171,16 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, SpecialTokens spec
     guarded = false;
     const auto match = (parses ? parsed_ : always_).match(std::string_view(repaired).substr(at));
     if (!match) {
-      plain += repaired[at++];
+      sections.add(repaired[at++]);
       continue;
     }
-    encode_words(plain, ids);
-    plain.clear();
-    ids.push_back(match->id);
+    sections.add_special(match->id);
     at += match->n_bytes;
+    if (strips_white_space_[static_cast<size_t>(match->id)])
+      at += n_white_space(std::string_view(repaired).substr(at));
   }
-  encode_words(plain, ids);
+  sections.finish();
   return ids;
-}
-
-void Tokenizer::encode_words(std::string_view text, std::vector<int32_t>& ids) const {
-  std::vector<int32_t> word;
-  for (std::string_view piece : pre_tokenizer_.split(text)) {
-    word.clear();
-    for (char byte : piece) {
-      const int32_t token = byte_tokens_[static_cast<uint8_t>(byte)];
-      if (token >= 0) word.push_back(token);
-    }
-    merges_.apply(word, ids);
-  }
 }
 
 std::string Tokenizer::guard(std::string_view text) const {
@@ -219,8 +188,9 @@ std::string Tokenizer::guard(std::string_view text) const {
   std::string guarded;
   guarded.reserve(repaired.size());
   for (size_t at = 0; at < repaired.size(); ++at) {
-    // Also where the text ends inside a token's spelling, which the template could complete.
-    if (parsed_.could_begin(std::string_view(repaired).substr(at))) guarded += guard_byte;
+    // Also where the text ends inside a token's spelling, which the template could complete. User-defined
+    // tokens need no mark, and a template that trims blanks must find them.
+    if (control_.could_begin(std::string_view(repaired).substr(at))) guarded += guard_byte;
     guarded += repaired[at];
   }
   return guarded;
@@ -228,7 +198,7 @@ std::string Tokenizer::guard(std::string_view text) const {
 
 std::string_view Tokenizer::bytes(int32_t id, ControlTokens control) const {
   const auto at = static_cast<size_t>(id);
-  if (control == ControlTokens::hidden && is_control(types_.at(at))) return {};
+  if (control == ControlTokens::hidden && is_control_.at(at)) return {};
   return bytes_.at(at);
 }
 
@@ -237,6 +207,7 @@ std::string Tokenizer::detokenize(const std::vector<int32_t>& ids, ControlTokens
   Detokenizer detokenizer;
   for (int32_t id : ids) detokenizer.push(bytes(id, control), text);
   detokenizer.finish(text);
+  if (add_space_prefix_ && text.starts_with(' ')) text.erase(0, 1);
   return text;
 }
 

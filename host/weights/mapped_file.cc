@@ -50,7 +50,7 @@ MappedFile MappedFile::open(const std::string& path) {
   struct stat status {};
   if (::fstat(file.number(), &status) != 0) fail(Code::input_unreadable, path, std::strerror(errno));
   if (!S_ISREG(status.st_mode)) {
-    fail(Code::model_unsupported, path, "the model is not a regular file; a GGUF file is expected");
+    fail(Code::model_unsupported, path, "not a regular file; a GGUF file, or a folder with safetensors, is expected");
   }
   MappedFile mapped;
   if (status.st_size == 0) return mapped;  // an empty range cannot be mapped

@@ -15,7 +15,8 @@ namespace tenure {
 // Const members may be called by any thread; every view they give lives as long as the source.
 class ModelSource {
  public:
-  // A GGUF file. Throws Error: model_missing, input_unreadable, model_malformed, model_unsupported.
+  // A GGUF file, or a Hugging Face model folder with safetensors. Throws Error: model_missing,
+  // input_unreadable, model_malformed, model_unsupported.
   static std::unique_ptr<ModelSource> open(const std::string& path);
   virtual ~ModelSource() = default;
 
@@ -28,5 +29,10 @@ class ModelSource {
   // Takes the whole pages inside `part` out of memory, after a backend made its own copy.
   virtual void drop(std::span<const std::byte> part) const noexcept = 0;
 };
+
+// What names the bytes a model was read from, 64 hex digits: a file's sha256; of a folder the sha256 of the
+// lines that `sha256sum` prints for the files that are read, ascending by name. Throws Error: input_missing,
+// input_unreadable.
+std::string model_sha256(const std::string& path);
 
 }  // namespace tenure

@@ -1,7 +1,10 @@
 """Makes tests/data/chat_goldens.jsonl: chat templates rendered by jinja2, set up as transformers sets it up.
 
-A line: {"template", "messages", "add_generation_prompt", "required", "expected"}; "error": true stands for "expected" where
-jinja2 itself fails, while parsing or while rendering. Where "required" is false the construct may be refused instead. bos_token is "<s>", eos_token "</s>". Strings only ever come from the messages.
+A line: {"template" or "family", "messages", "add_generation_prompt", "required", "expected"}; a family's template is
+tests/fuzz/corpus/chat_template/FAMILY.jinja. "error": true stands for "expected" where jinja2 itself fails, while parsing or
+while rendering. Where "required" is false the construct may be refused instead. bos_token is "<s>", eos_token "</s>". There is
+no strftime_now: a prompt must not depend on the clock, and templates that ask first have a date of their own. Strings only
+ever come from the messages.
 """
 
 import json
@@ -10,7 +13,7 @@ import pathlib
 import jinja2
 import jinja2.sandbox
 
-import chat_templates as families
+import chat_templates
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "data" / "chat_goldens.jsonl"
 
@@ -18,7 +21,11 @@ USER = [{"role": "user", "content": "Hi there"}]
 SYSTEM = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": " What is 2+2? \n"}]
 LONG = SYSTEM + [{"role": "assistant", "content": "4"}, {"role": "user", "content": "<|im_end|> \"quoted\" & 'x' \u00e9\u4e16\U0001f600\n\ttab"}]
 NO_SYSTEM = LONG[1:]
-CONVERSATIONS = [USER, SYSTEM, LONG, NO_SYSTEM]
+THOUGHTFUL = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "<think>\nSmall numbers.\n</think>\n\n4"},
+              {"role": "user", "content": "3+3?"}, {"role": "assistant", "content": "<think>\nAgain.\n</think>\n\n6"}]
+TOOL = [{"role": "user", "content": "Time?"}, {"role": "assistant", "content": "Let me look. "}, {"role": "tool", "content": "12:00"}]
+TWICE = [{"role": "user", "content": "A"}, {"role": "user", "content": "B"}]
+CONVERSATIONS = [USER, SYSTEM, LONG, NO_SYSTEM, LONG[:3], SYSTEM[:1], THOUGHTFUL, TOOL, TWICE]
 
 
 class maybe(str):
@@ -87,6 +94,12 @@ CONSTRUCTS = [
     maybe("{{ messages | map(attribute='role') | join(',') }}"),
     maybe("{{ messages | selectattr('role', 'equalto', 'user') | list | length }}"),
     maybe("{{ 'x' | string }}{{ 3 | string + 'y' }}{{ '42' | int + 1 }}"),
+    "{{ messages | selectattr('role', 'equalto', 'user') | list | length }}{{ messages | rejectattr('role', 'eq', 'user') | list | length }}",
+    "{{ messages | map(attribute='role') | join(',') }}|{{ [' a', 'b '] | map('trim') | join(',') }}",
+    "{{ [1, 0, 2] | select | join }}{{ [1, 0, 2] | reject | list | length }}{{ ['a', 'b'] | reject('equalto', 'a') | join }}",
+    "{{ ['a', 'bc', 'd'] | select('in', 'abc') | join(',') }}{{ messages | selectattr('name') | list | length }}",
+    "{{ 1 is eq 1 }}{{ 'a' is ne('b') }}{{ 'a' is in ['a'] }}{{ 'a' is not in ('b', 'c') }}{{ 2 is equalto(3) or true }}",
+    "{{ [1] | select('no_such_test') | list }}",
     # methods of strings
     "{{ ' a '.strip() }}|", maybe("{{ ' a '.lstrip() }}|{{ ' a '.rstrip() }}|{{ 'xxaxx'.strip('x') }}"),
     "{{ 'abc'.startswith('ab') }}{{ 'abc'.endswith('bc') }}{{ 'abc'.startswith('x') }}",
@@ -120,16 +133,18 @@ def environment():
         raise jinja2.exceptions.TemplateError(message)
 
     env.globals["raise_exception"] = raise_exception
-    env.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
+    env.filters["tojson"] = lambda value, indent=None: json.dumps(value, ensure_ascii=False, indent=indent)
     return env
 
 
 def golden(env, template, messages, add_generation_prompt):
-    line = {"template": template, "messages": messages, "add_generation_prompt": add_generation_prompt,
-            "required": not isinstance(template, maybe)}
+    is_family = template in chat_templates.FAMILIES
+    line = {"family" if is_family else "template": template, "messages": messages,
+            "add_generation_prompt": add_generation_prompt, "required": not isinstance(template, maybe)}
     try:
-        line["expected"] = env.from_string(template).render(
-            messages=messages, add_generation_prompt=add_generation_prompt, bos_token="<s>", eos_token="</s>")
+        line["expected"] = env.from_string(chat_templates.read(template) if is_family else template).render(
+            messages=messages, add_generation_prompt=add_generation_prompt, bos_token="<s>", eos_token="</s>",
+            tools=None, documents=None)
     except (jinja2.exceptions.TemplateError, TypeError, ZeroDivisionError):
         line["error"] = True
     return line
@@ -138,10 +153,10 @@ def golden(env, template, messages, add_generation_prompt):
 def main():
     env = environment()
     lines = []
-    for family in ("SMOLLM", "CHATML", "LLAMA_3", "LLAMA_2", "QWEN_2_5", "ZEPHYR", "GEMMA", "PHI_3"):
+    for family in chat_templates.FAMILIES:
         for messages in CONVERSATIONS:
             for add_generation_prompt in (False, True):
-                lines.append(golden(env, getattr(families, family), messages, add_generation_prompt))
+                lines.append(golden(env, family, messages, add_generation_prompt))
     lines += [golden(env, template, LONG, True) for template in CONSTRUCTS]
     OUT.write_text("".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines), encoding="utf-8")
 

@@ -27,7 +27,7 @@ std::vector<GoldenPrompt> golden_prompts(const std::string& file);
 
 class Rig {
  public:
-  // file: a name in tests/data
+  // file: a name in tests/data, of a file or a folder
   Rig(Backend& backend, const std::string& file);
 
   Backend& backend() { return backend_; }

@@ -23,7 +23,7 @@ import torch
 import transformers
 
 import gguf_format as gguf
-from chat_templates import SMOLLM
+import chat_templates
 
 DATA = pathlib.Path(__file__).resolve().parent.parent / "data"
 SPECIAL = """<|endoftext|> <|im_start|> <|im_end|> <repo_name> <reponame> <file_sep> <filename> <gh_stars> <issue_start>
@@ -87,7 +87,7 @@ def tokenizer_metadata():
         ("tokenizer.ggml.unknown_token_id", gguf.U32, 0),
         ("tokenizer.ggml.add_bos_token", gguf.BOOL, False),
         ("tokenizer.ggml.add_space_prefix", gguf.BOOL, False),
-        ("tokenizer.chat_template", gguf.STRING, SMOLLM),
+        ("tokenizer.chat_template", gguf.STRING, chat_templates.read("smollm")),
     ]
 
 

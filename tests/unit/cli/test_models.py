@@ -1,11 +1,14 @@
-"""tokenize and inspect: what is in a model file."""
+"""tokenize and inspect: what is in a model file or folder; runs on a folder."""
 
+import hashlib
 import json
 import re
 import struct
 import unittest
 
 from program import BAD_DATA, NO_INPUT, TINY, USAGE, ProgramCase
+
+FOLDER = TINY.parent / "tiny-llama-safetensors"
 
 
 class Tokenize(ProgramCase):
@@ -95,6 +98,50 @@ class Inspect(ProgramCase):
         data = TINY.read_bytes().replace(b"general.name", b"\x1b[31mred.nam")
         out, _ = self.tenure("inspect", self.write(data, "red.gguf"))
         self.assertNotIn("\x1b", out)
+
+
+def header(path):
+    """The JSON header of a safetensors file, read without our code."""
+    data = path.read_bytes()
+    (n,) = struct.unpack_from("<Q", data)
+    return json.loads(data[8:8 + n])
+
+
+class Folders(ProgramCase):
+    def test_inspect_lists_the_tensors_of_all_files_and_the_configuration(self):
+        tensors = {name: entry for file in FOLDER.glob("*.safetensors") for name, entry in header(file).items() if name != "__metadata__"}
+        found = json.loads(self.tenure("inspect", FOLDER, "--json")[0])
+        self.assertEqual({t["name"]: (t["type"], t["shape"]) for t in found["tensors"]},
+                         {name: (entry["dtype"], entry["shape"]) for name, entry in tensors.items()})
+        self.assertIn({"key": "model_type", "type": "string", "preview": "llama"}, found["metadata"])
+        text = self.tenure("inspect", FOLDER)[0]
+        for name in tensors:
+            self.assertRegex(text, rf"(?m)^  {re.escape(name)} ")
+
+    def test_inspect_reads_one_file_of_it(self):
+        file = FOLDER / "model-00002-of-00002.safetensors"
+        found = json.loads(self.tenure("inspect", file, "--json")[0])
+        self.assertEqual({t["name"] for t in found["tensors"]}, set(header(file)) - {"__metadata__"})
+
+    def test_the_same_vocabulary_gives_the_same_ids(self):
+        text = "the policy keeps 12 tokens <|im_end|>"
+        for more in ([], ["--special"]):
+            self.assertEqual(self.tenure("tokenize", "-m", FOLDER, "-p", text, *more), self.tenure("tokenize", "-m", TINY, "-p", text, *more))
+
+    def test_a_run_records_the_hash_of_what_sha256sum_prints(self):
+        self.prompts(2)
+        self.tenure("run", self.pipeline(model=FOLDER), "--out", "out")
+        lines = "".join(f"{hashlib.sha256(f.read_bytes()).hexdigest()}  {f.name}\n" for f in sorted(FOLDER.iterdir()))
+        manifest = json.loads((self.folder / "out/manifest.json").read_text())
+        self.assertEqual(manifest["model_sha256"], {str(FOLDER): hashlib.sha256(lines.encode()).hexdigest()})
+        rows = [json.loads(line) for line in (self.folder / "out/results.jsonl").read_text().splitlines()]
+        self.assertEqual(len(rows), 4)
+
+    def test_generate_and_what_is_no_model(self):
+        self.tenure("generate", "-m", FOLDER, "-p", "hello", "-n", "4")
+        _, stderr = self.tenure("tokenize", "-m", FOLDER / "model-00002-of-00002.safetensors", "-p", "x", expect=BAD_DATA)
+        self.assertIn("name the folder that holds them", stderr)
+        self.tenure("tokenize", "-m", self.folder, "-p", "x", expect=NO_INPUT)
 
 
 if __name__ == "__main__":

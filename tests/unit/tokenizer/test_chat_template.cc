@@ -7,6 +7,7 @@
 
 #include "error/error.h"
 #include "tokenizer/chat_template.h"
+#include "unit/tokenizer/chat_seeds.h"
 
 using namespace tenure;
 
@@ -46,7 +47,7 @@ TEST_CASE("chat template - renders what jinja2 renders, and refuses what it refu
     const auto golden = nlohmann::json::parse(line);
     std::vector<ChatMessage> messages;
     for (const auto& message : golden["messages"]) messages.push_back({message["role"], message["content"]});
-    const std::string source = golden["template"];
+    const std::string source = source_of(golden);
     const ChatEnd end = golden["add_generation_prompt"] ? ChatEnd::open_assistant : ChatEnd::messages;
     CAPTURE(source);
     const auto rendered = [&] { return ChatTemplate(source, "<s>", "</s>").render(messages, end); };

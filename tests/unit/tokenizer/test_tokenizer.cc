@@ -159,6 +159,43 @@ TEST_CASE("tokenizer - merges as the textbook does: the lowest rank first, the l
   }
 }
 
+TEST_CASE("tokenizer - a word that is a token as a whole is that token where merges are ignored") {
+  TokenizerMetadata metadata = byte_level({"a b", "c d", "ab cd", "b c", "bc d"});
+  metadata.tokens.push_back("abcde");  // no merges lead to it
+  metadata.token_types.push_back(TokenType::normal);
+  const auto pieces = [&](bool ignore_merges, const std::string& text) {
+    metadata.ignore_merges = ignore_merges;
+    const Tokenizer tokenizer(metadata);
+    std::vector<std::string> found;
+    for (int32_t id : tokenizer.encode(text, SpecialTokens::plain)) found.emplace_back(tokenizer.piece(id));
+    return found;
+  };
+  using Pieces = std::vector<std::string>;
+  CHECK(pieces(false, "abcde") == Pieces{"abcd", "e"});
+  CHECK(pieces(true, "abcde") == Pieces{"abcde"});
+  CHECK(pieces(true, "abcdef bcd") == Pieces{"abcd", "e", "f", "\u0120", "b", "cd"});
+}
+
+TEST_CASE("pre-tokenizer - megabytes of one character are cut in about linear time") {
+  for (const char* name :
+       {"smollm", "gpt-2", "llama-bpe", "qwen2", "tekken", "gpt-4o", "deepseek-v3", "default"}) {
+    const PreTokenizer pre_tokenizer(name);
+    for (const std::string unit :
+         {"a", "A", "aB", " ", "\n", " \n", ".", "1", "\u4e2d", "\u0301", "'s", "\r\n"}) {
+      CAPTURE(name);
+      CAPTURE(unit);
+      const std::string text = times((1 << 20) / unit.size(), unit) + "x";
+      const std::string eighth = times((1 << 17) / unit.size(), unit) + "x";
+      const double short_one = seconds([&] { pre_tokenizer.split(eighth); });
+      CHECK(seconds([&] {
+              size_t n_bytes = 0;
+              for (std::string_view word : pre_tokenizer.split(text)) n_bytes += word.size();
+              CHECK(n_bytes == text.size());
+            }) < 8 * (4 * short_one + 0.05));
+    }
+  }
+}
+
 TEST_CASE(
     "tokenizer - control tokens in text are text unless they are parsed; user-defined ones always count") {
   const Tokenizer tokenizer(byte_level());
@@ -269,10 +306,11 @@ TEST_CASE("tokenizer - end of generation is eos, eot and known control tokens") 
   TokenizerMetadata metadata = byte_level();
   metadata.eos_id = 7;
   metadata.eot_id = 8;
+  metadata.eom_id = 10;
   metadata.bos_id = 1;
   metadata.add_bos = true;
   const Tokenizer tokenizer(metadata);
-  for (int32_t id : {0, 2, 7, 8}) CHECK(tokenizer.is_end_of_generation(id));
+  for (int32_t id : {0, 2, 7, 8, 10}) CHECK(tokenizer.is_end_of_generation(id));
   for (int32_t id : {1, 3, 4, 9}) CHECK_FALSE(tokenizer.is_end_of_generation(id));
   CHECK(tokenizer.bos_to_add() == 1);
   metadata.token_types[2] = TokenType::normal;  // spelled like one, but ordinary text
@@ -317,10 +355,12 @@ TEST_CASE("tokenizer - contradicting metadata are refused and the place is named
   CHECK(malformed([](M& m) { m.eot_id = 262; }).find("eot_token_id") == 0);
   CHECK(malformed([](M& m) { m.unknown_id = 262; }).find("unknown_token_id") == 0);
   CHECK(malformed([](M& m) { m.add_bos = true; }) == "add_bos_token is true, but there is no bos_token_id");
-  CHECK(unsupported([](M& m) { m.model = "llama"; }) ==
-        "tokenizer model \"llama\" is not supported (supported: gpt2)");
-  CHECK(unsupported([](M& m) { m.pre = "tekken"; }) ==
-        "pre-tokenizer \"tekken\" is not known (known: smollm, gpt-2, default)");
+  CHECK(malformed([](M& m) { m.eom_id = 262; }).find("eom_token_id") == 0);
+  CHECK(unsupported([](M& m) { m.model = "bert"; }) ==
+        "tokenizer model \"bert\" is not supported (supported: gpt2, llama)");
+  CHECK(unsupported([](M& m) {
+          m.pre = "viking";
+        }).find("pre-tokenizer \"viking\" is not known (known: smollm, ") == 0);
   CHECK(unsupported([](M& m) { m.add_space_prefix = true; }).find("tokenizer.ggml.add_space_prefix") == 0);
   CHECK(malformed([](M& m) { m.token_types.clear(); }) == "accepted");
 }
