@@ -33,10 +33,14 @@ std::string ids_text(const std::vector<int32_t>& ids) {
   return fmt::format("{}\n", fmt::join(ids, " "));
 }
 
-// The vocabulary's spelling has no blanks or line ends, so a line a token stays one.
+// Most vocabularies spell tokens without line ends; where one does not, a line a token stays one.
 std::string pieces_text(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
   std::string text;
-  for (const int32_t id : ids) text += fmt::format("{:>7}  {}\n", id, tokenizer.piece(id));
+  for (const int32_t id : ids) {
+    text += fmt::format("{:>7}  ", id);
+    for (const char c : tokenizer.piece(id)) text += c == '\n' ? "\\n" : c == '\r' ? "\\r" : std::string(1, c);
+    text += '\n';
+  }
   return text;
 }
 

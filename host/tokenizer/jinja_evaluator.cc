@@ -185,11 +185,16 @@ class Evaluator {
       case Kind::range:
         return compute_range(expression);
       case Kind::raise_exception:
-        throw Failure(to_text(child(expression, 0)));
+        refuse(to_text(child(expression, 0)));
       case Kind::clock:
         throw Failure("strftime_now() is not supported: a prompt must not depend on the clock");
     }
     return {};
+  }
+
+  [[noreturn]] static void refuse(const std::string& why) {
+    const bool is_silent = *why.c_str() == '\0';  // what() ends at the first NUL
+    throw Failure(is_silent ? "the template refuses these messages and does not say why" : why);
   }
 
   Value compute_name(const Expression& expression) {

@@ -236,6 +236,61 @@ TEST_CASE("overflow - an error with both numbers, or a hole in the middle") {
   CHECK(maker.script(asking(ids), 20).segments[0].ids == ids);  // ranks do not bind
 }
 
+// Ids: 0 <s>, 1 </s>, 2 "▁a", 3 "a", 4 "▁".
+TokenizerMetadata sentencepiece() {
+  TokenizerMetadata data;
+  data.model = "llama";
+  data.tokens = {"<s>", "</s>", "\u2581a", "a", "\u2581"};
+  data.token_types = {TokenType::control, TokenType::control, TokenType::normal, TokenType::normal, TokenType::normal};
+  data.scores = {0, 0, -1, -2, -3};
+  data.bos_id = 0;
+  data.add_bos = data.add_space_prefix = data.add_space_after_special = true;
+  data.chat_template =
+      "{% for m in messages %}{% if m.role == 'user' %}{{ bos_token + 'a' + m.content.strip() + 'a' }}{% else %}"
+      "{{ ' ' + m.content.strip() + ' </s>' }}{% endif %}{% endfor %}";
+  return data;
+}
+
+TEST_CASE("sentencepiece - only what starts a sequence gets a blank before its first word") {
+  using Ids = std::vector<int32_t>;
+  Maker maker(sentencepiece());
+  CHECK(maker.script(asking(std::string("a"))).segments[0].ids == Ids{0, 2});
+  maker.settings.window = 8;
+  Request request = asking(std::string("a"));
+  request.continuation = "a a";
+  CHECK(maker.script(request).segments[0].score == Ids{3, 2});
+  maker.settings.window = 0;
+
+  // Forks before the trunk's first text each start the sequence; what follows a text or an answer does not.
+  const auto raw = maker.script(asking(std::vector<RequestSegment>{
+      part("a", "", 1, true), part("a", "", 1, true), part("a", "", 1), part("a", ""), part(" a", "", 1, true)}));
+  REQUIRE(raw.segments.size() == 5);
+  CHECK(raw.segments[0].ids == Ids{0, 2});
+  CHECK(raw.segments[1].ids == Ids{0, 2});
+  CHECK(raw.segments[2].ids == Ids{0, 2});
+  CHECK(raw.segments[3].ids == Ids{3});
+  CHECK(raw.segments[4].ids == Ids{2});
+}
+
+TEST_CASE("sentencepiece - a chat like Llama 2's is the same turn by turn, answer by answer") {
+  using Ids = std::vector<int32_t>;
+  Maker maker(sentencepiece());
+  const auto turns = maker.script(asking(std::vector<RequestSegment>{part("a", "user", 1), part("a", "user", 1)}));
+  REQUIRE(turns.segments.size() == 2);
+  CHECK(turns.segments[0].ids == Ids{0, 2, 3, 3});
+  CHECK(turns.segments[1].ids == Ids{4, 1, 0, 2, 3, 3});
+  // With the answer "▁a" between them that is what the whole conversation is.
+  const auto whole =
+      maker.script(asking(std::vector<Message>{{"user", "a"}, {"assistant", "a"}, {"user", "a"}})).segments[0].ids;
+  Ids fed = turns.segments[0].ids;
+  fed.push_back(2);
+  fed.insert(fed.end(), turns.segments[1].ids.begin(), turns.segments[1].ids.end());
+  CHECK(fed == whole);
+  // An answer whose beginning is given gets the blank that a model would have said.
+  const auto begun = maker.script(asking(std::vector<RequestSegment>{part("a", "user"), part("aa", "assistant", 1)}));
+  CHECK(begun.segments[1].ids == Ids{2, 3});
+}
+
 TEST_CASE("request line - wins over the stage") {
   Maker maker;
   maker.settings.stop = {"stage"};

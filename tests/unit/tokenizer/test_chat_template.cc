@@ -104,6 +104,15 @@ TEST_CASE("chat template - what fails for these messages says where") {
   }
 }
 
+TEST_CASE("chat template - a refusal without words still says something") {
+  try {
+    render("{{ raise_exception('') }}");
+    FAIL("raise_exception must raise");
+  } catch (const Error& error) {
+    CHECK(error.diagnostics().front().text == "the template refuses these messages and does not say why");
+  }
+}
+
 TEST_CASE("chat template - the clock is undefined where a template asks first") {
   CHECK(render("{% if strftime_now is defined %}{{ strftime_now('%d') }}{% else %}26 Jul 2024{% endif %}") ==
         "26 Jul 2024");
