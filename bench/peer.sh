@@ -11,7 +11,7 @@ readonly package=llama_cpp_python version=0.3.36
 readonly sha256=832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e
 readonly commit=0c1e57098
 readonly tools=(llama-bench llama-batched-bench llama-perplexity llama-quantize llama-completion)
-readonly quantisations=(Q8_0 Q4_0 F16)
+readonly quantisations=(Q8_0 Q4_0 F16 Q4_K_M Q6_K)
 # No tests, server or web page; -DLLAMA_USE_PREBUILT_UI=OFF stops a download attempt at build time.
 readonly flags=(-DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DLLAMA_OPENSSL=OFF -DLLAMA_USE_PREBUILT_UI=OFF
   -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF

@@ -6,7 +6,9 @@ namespace tenure {
 
 const DtypeInfo& info(Dtype dtype) {
   static constexpr DtypeInfo table[] = {
-      {"f32", 1, 4}, {"f16", 1, 2}, {"bf16", 1, 2}, {"q8_0", 32, 34}, {"q4_0", 32, 18}, {"q4_1", 32, 20}, {"i32", 1, 4}, {"u8", 1, 1},
+      {"f32", 1, 4},      {"f16", 1, 2},      {"bf16", 1, 2},     {"q8_0", 32, 34}, {"q4_0", 32, 18},
+      {"q4_1", 32, 20},   {"i32", 1, 4},      {"u8", 1, 1},       {"q5_0", 32, 22}, {"q5_1", 32, 24},
+      {"q4_k", 256, 144}, {"q5_k", 256, 176}, {"q6_k", 256, 210},
   };
   return table[static_cast<uint32_t>(dtype)];
 }
@@ -15,7 +17,8 @@ std::optional<uint64_t> checked_bytes(Dtype dtype, uint64_t elements) {
   const DtypeInfo& d = info(dtype);
   if (elements % d.block_elements != 0) return std::nullopt;
   uint64_t bytes = 0;
-  if (__builtin_mul_overflow(elements / d.block_elements, uint64_t{d.block_bytes}, &bytes)) return std::nullopt;
+  if (__builtin_mul_overflow(elements / d.block_elements, uint64_t{d.block_bytes}, &bytes))
+    return std::nullopt;
   return bytes;
 }
 

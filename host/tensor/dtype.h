@@ -21,6 +21,11 @@ enum class Dtype : uint32_t {
   q4_1 = TENURE_Q4_1,
   i32 = TENURE_I32,
   u8 = TENURE_U8,
+  q5_0 = TENURE_Q5_0,
+  q5_1 = TENURE_Q5_1,
+  q4_k = TENURE_Q4_K,
+  q5_k = TENURE_Q5_K,
+  q6_k = TENURE_Q6_K,
 };
 
 // Elements per block and bytes per block; a plain type is a block of one.

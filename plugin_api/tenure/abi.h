@@ -81,7 +81,13 @@ enum {
   TENURE_Q4_0 = 4, /* blocks of 32: f16 scale, 16 bytes of nibbles     (18 bytes) */
   TENURE_Q4_1 = 5, /* blocks of 32: f16 scale, f16 minimum, 16 bytes   (20 bytes) */
   TENURE_I32 = 6,
-  TENURE_U8 = 7
+  TENURE_U8 = 7,
+  TENURE_Q5_0 = 8,  /* blocks of 32: f16 scale, 4 bytes of fifth bits, 16 bytes of nibbles     (22 bytes) */
+  TENURE_Q5_1 = 9,  /* blocks of 32: f16 scale, f16 minimum, 4 bytes of fifth bits, 16 bytes   (24 bytes) */
+  /* K-quants, blocks of 256 */
+  TENURE_Q4_K = 10, /* f16 scale, f16 minimum, 8 scales and 8 minima of 6 bits, 128 bytes     (144 bytes) */
+  TENURE_Q5_K = 11, /* as Q4_K, 32 bytes of fifth bits before the 128 of nibbles              (176 bytes) */
+  TENURE_Q6_K = 12  /* 128 bytes of nibbles, 64 of bit pairs, 16 x int8 scale, f16 scale      (210 bytes) */
 };
 
 /* Zero-copy view of f32 data the host owns; valid for the call. Strides count elements. */

@@ -13,10 +13,10 @@ namespace tenure::cpu {
 // offset.
 struct ActivationBlock {
   int8_t q[kBlock];
-  float scale;        // largest magnitude / 127; not finite if an input was not
-  float scaled_sum;   // scale * sum(q), for formats with a minimum
-  int32_t minus_sum;  // -sum(q)
-  int32_t reserved;
+  float scale;              // largest magnitude / 127; not finite if an input was not
+  float scaled_sum;         // scale * sum(q), for formats with a minimum
+  int32_t minus_sum;        // -sum(q)
+  int32_t minus_first_sum;  // -sum(q[0..15]), for formats with a scale each 16 inputs
 };
 static_assert(sizeof(ActivationBlock) == 48);
 

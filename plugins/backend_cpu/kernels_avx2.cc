@@ -54,6 +54,10 @@ struct Avx2 {
     return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
   }
   TENURE_INLINE F load_bf16(const uint8_t* p) { return {half_bf16(p), half_bf16(p + 16)}; }
+  TENURE_INLINE __m256 half_i8(const uint8_t* p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  }
+  TENURE_INLINE F load_i8(const uint8_t* p) { return {half_i8(p), half_i8(p + 8)}; }
 
   TENURE_INLINE F add(F x, F y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
   TENURE_INLINE F sub(F x, F y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
@@ -119,6 +123,17 @@ struct Avx2 {
   TENURE_INLINE Bytes high_nibbles(Bytes x) {
     return {low_nibbles(_mm256_srli_epi16(x.a, 4)), low_nibbles(_mm256_srli_epi16(x.b, 4))};
   }
+  // low | (plane << kLeft & kMask) in every byte; what a shift of words carries over the mask takes off.
+  template <int kLeft, int kMask>
+  TENURE_INLINE __m256i merge_bits(__m256i low, __m256i plane) {
+    const __m256i moved =
+        kLeft >= 0 ? _mm256_slli_epi16(plane, kLeft & 7) : _mm256_srli_epi16(plane, -kLeft & 7);
+    return _mm256_or_si256(low, _mm256_and_si256(moved, _mm256_set1_epi8(kMask)));
+  }
+  template <int kLeft, int kMask>
+  TENURE_INLINE Bytes merge_bits(Bytes low, Bytes plane) {
+    return {merge_bits<kLeft, kMask>(low.a, plane.a), merge_bits<kLeft, kMask>(low.b, plane.b)};
+  }
   TENURE_INLINE Broadcast broadcast4(const int8_t* p) {
     int32_t word;
     __builtin_memcpy(&word, p, 4);
@@ -139,7 +154,7 @@ struct Avx2 {
   TENURE_INLINE I dot_q8(I sum, Bytes w, Broadcast x) {
     return {dot_q8(sum.a, w.a, x), dot_q8(sum.b, w.b, x)};
   }
-  TENURE_INLINE I dot_q4(I sum, Bytes w, Broadcast x) {
+  TENURE_INLINE I dot(I sum, Bytes w, Broadcast x) {
     return {sum_fours(sum.a, w.a, x), sum_fours(sum.b, w.b, x)};
   }
 };

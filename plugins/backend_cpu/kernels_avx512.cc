@@ -38,6 +38,9 @@ struct Avx512 {
     const I wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
   }
+  TENURE_INLINE F load_i8(const uint8_t* p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  }
 
   TENURE_INLINE F add(F a, F b) { return _mm512_add_ps(a, b); }
   TENURE_INLINE F sub(F a, F b) { return _mm512_sub_ps(a, b); }
@@ -69,6 +72,13 @@ struct Avx512 {
   TENURE_INLINE Bytes load_bytes(const uint8_t* p) { return _mm512_loadu_si512(p); }
   TENURE_INLINE Bytes low_nibbles(Bytes x) { return _mm512_and_si512(x, _mm512_set1_epi8(15)); }
   TENURE_INLINE Bytes high_nibbles(Bytes x) { return low_nibbles(_mm512_srli_epi16(x, 4)); }
+  // low | (plane << kLeft & kMask) in every byte; what a shift of words carries over the mask takes off.
+  template <int kLeft, int kMask>
+  TENURE_INLINE Bytes merge_bits(Bytes low, Bytes plane) {
+    const __m512i moved =
+        kLeft >= 0 ? _mm512_slli_epi16(plane, kLeft & 7) : _mm512_srli_epi16(plane, -kLeft & 7);
+    return _mm512_ternarylogic_epi32(low, moved, _mm512_set1_epi8(kMask), 0xf8);
+  }
   TENURE_INLINE Broadcast broadcast4(const int8_t* p) {
     int32_t word;
     __builtin_memcpy(&word, p, 4);
@@ -76,7 +86,7 @@ struct Avx512 {
   }
   TENURE_INLINE I q8_start(int32_t minus_sum) { return _mm512_set1_epi32(minus_sum * 128); }
   TENURE_INLINE I dot_q8(I sum, Bytes weights, Broadcast x) { return _mm512_dpbusd_epi32(sum, weights, x); }
-  TENURE_INLINE I dot_q4(I sum, Bytes weights, Broadcast x) { return _mm512_dpbusd_epi32(sum, weights, x); }
+  TENURE_INLINE I dot(I sum, Bytes weights, Broadcast x) { return _mm512_dpbusd_epi32(sum, weights, x); }
 };
 
 #undef TENURE_INLINE

@@ -66,6 +66,9 @@ struct Scalar {
       return value;
     });
   }
+  static F load_i8(const uint8_t* p) {
+    return each<F>([&](int i) { return static_cast<float>(static_cast<int8_t>(p[i])); });
+  }
 
   static F add(const F& a, const F& b) {
     return each<F>([&](int i) { return a.v[i] + b.v[i]; });
@@ -161,6 +164,14 @@ struct Scalar {
     for (uint8_t& v : x.v) v >>= 4;
     return x;
   }
+  template <int kLeft, int kMask>
+  static Bytes merge_bits(Bytes low, const Bytes& plane) {
+    for (int i = 0; i < 64; ++i) {
+      const int moved = kLeft >= 0 ? plane.v[i] << (kLeft & 7) : plane.v[i] >> (-kLeft & 7);
+      low.v[i] |= static_cast<uint8_t>(moved & kMask);
+    }
+    return low;
+  }
   static Broadcast broadcast4(const int8_t* p) { return {{p[0], p[1], p[2], p[3]}}; }
   static I q8_start(int32_t minus_sum) { return set1(minus_sum * 128); }
   static I dot_q8(const I& sum, const Bytes& w, Broadcast x) {
@@ -169,7 +180,7 @@ struct Scalar {
       return sum.v[i] + four[0] * x.v[0] + four[1] * x.v[1] + four[2] * x.v[2] + four[3] * x.v[3];
     });
   }
-  static I dot_q4(const I& sum, const Bytes& w, Broadcast x) { return dot_q8(sum, w, x); }
+  static I dot(const I& sum, const Bytes& w, Broadcast x) { return dot_q8(sum, w, x); }
 };
 
 }  // namespace

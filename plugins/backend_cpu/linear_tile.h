@@ -9,7 +9,10 @@
 // linkage.
 #pragma once
 
+#include <utility>
+
 #include "kernels.h"
+#include "quantised_formats.h"
 
 namespace tenure::cpu {
 namespace {
@@ -60,107 +63,113 @@ void finish(const TileArgs& t, uint32_t row, uint32_t g, typename Isa::F sum) {
 
 // ---- quantised weights ----
 
-struct Q8_0 {
-  static constexpr uint32_t dtype = TENURE_Q8_0;
-  static constexpr bool has_minimum = false;
-  template <class Isa>
-  static typename Isa::I start(int32_t minus_sum) {
-    return Isa::q8_start(minus_sum);
-  }
-};
-struct Q4_0 {
-  static constexpr uint32_t dtype = TENURE_Q4_0;
-  static constexpr bool has_minimum = false;
-  template <class Isa>
-  static typename Isa::I start(int32_t minus_sum) {
-    return Isa::set1(minus_sum * 8);
-  }
-};
-struct Q4_1 {
-  static constexpr uint32_t dtype = TENURE_Q4_1;
-  static constexpr bool has_minimum = true;
-  template <class Isa>
-  static typename Isa::I start(int32_t) {
-    return Isa::set1(0);
-  }
-};
-
-// dots(r, g) += the 32 products of one block.
-template <class Isa, class Format, int kRows, int kGroups>
-[[gnu::always_inline]] inline void dot_block(const uint8_t* body, const ActivationBlock* const* x,
-                                             typename Isa::I (&dots)[kRows][kGroups]) {
-  constexpr bool wide = Format::dtype == TENURE_Q8_0;
+// dots(r, g) += the products of one span of a block: the steps of `kSteps`, counted from the span's first.
+template <class Isa, class Format, int kSpan, int kRows, int kGroups, int... kSteps>
+[[gnu::always_inline]] inline void dot_span(const uint8_t* body, const ActivationBlock* const* x,
+                                            typename Isa::I (&dots)[kRows][kGroups],
+                                            std::integer_sequence<int, kSteps...>) {
   constexpr uint32_t group_bytes = block_format(Format::dtype).body_bytes;
-#pragma GCC unroll 8
-  for (int word = 0; word < (wide ? 8 : 4); ++word) {
+  const auto add_step = [&]<int kStep>(std::integral_constant<int, kStep>) __attribute__((always_inline)) {
     typename Isa::Bytes weights[kGroups];
 #pragma GCC unroll 4
-    for (int g = 0; g < kGroups; ++g) weights[g] = Isa::load_bytes(body + g * group_bytes + 64 * word);
+    for (int g = 0; g < kGroups; ++g) {
+      weights[g] = Format::template values<Isa, kStep>(body + g * group_bytes);
+    }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const auto low = Isa::broadcast4(x[r]->q + 4 * word);
+      const auto four = Isa::broadcast4(x[r]->q + 4 * Format::input_word(kStep));
 #pragma GCC unroll 4
       for (int g = 0; g < kGroups; ++g) {
-        dots[r][g] = wide ? Isa::dot_q8(dots[r][g], weights[g], low)
-                          : Isa::dot_q4(dots[r][g], Isa::low_nibbles(weights[g]), low);
+        dots[r][g] = Format::dtype == TENURE_Q8_0 ? Isa::dot_q8(dots[r][g], weights[g], four)
+                                                  : Isa::dot(dots[r][g], weights[g], four);
       }
-      if constexpr (!wide) {
-        const auto high = Isa::broadcast4(x[r]->q + 16 + 4 * word);
+    }
+  };
+  (add_step(std::integral_constant<int, kSpan* static_cast<int>(sizeof...(kSteps)) + kSteps>{}), ...);
+}
+
+// sums(r, g) += one span of a block.
+template <class Isa, class Format, int kSpan, int kRows, int kGroups>
+[[gnu::always_inline]] inline void add_span(const BlockAt& at, const uint8_t* body,
+                                            const ActivationBlock* const* x,
+                                            typename Isa::F (&sums)[kRows][kGroups]) {
+  typename Isa::I dots[kRows][kGroups];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-        for (int g = 0; g < kGroups; ++g)
-          dots[r][g] = Isa::dot_q4(dots[r][g], Isa::high_nibbles(weights[g]), high);
-      }
+    for (int g = 0; g < kGroups; ++g) dots[r][g] = Format::template start<Isa>(*x[r], kSpan);
+  }
+  dot_span<Isa, Format, kSpan, kRows, kGroups>(
+      body, x, dots, std::make_integer_sequence<int, Format::n_steps / Format::spans>{});
+#pragma GCC unroll 4
+  for (int g = 0; g < kGroups; ++g) {
+    const typename Isa::F d = Format::template scale<Isa>(at, g, kSpan);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      sums[r][g] = Isa::fma(Isa::mul(d, Isa::set1(x[r]->scale)), Isa::to_float(dots[r][g]), sums[r][g]);
+    }
+  }
+}
+
+// sums(r, g) += the 32 products of one block.
+template <class Isa, class Format, int kRows, int kGroups>
+[[gnu::always_inline]] inline void add_block(const BlockAt& at, const uint8_t* body,
+                                             const ActivationBlock* const* x,
+                                             typename Isa::F (&sums)[kRows][kGroups]) {
+  add_span<Isa, Format, 0, kRows, kGroups>(at, body, x, sums);
+  if constexpr (Format::spans == 2) add_span<Isa, Format, 1, kRows, kGroups>(at, body, x, sums);
+  if constexpr (Format::has_minimum) {
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroups; ++g) {
+      const typename Isa::F m = Format::template minimum<Isa>(at, g);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) sums[r][g] = Isa::fma(m, Isa::set1(x[r]->scaled_sum), sums[r][g]);
     }
   }
 }
 
 template <class Isa, class Format, int kRows, int kGroups>
 void quantised_tile(const TileArgs& t) {
-  using F = typename Isa::F;
   constexpr BlockFormat format = block_format(Format::dtype);
   const GroupView view = view_group(*t.weight, t.group);
   const uint32_t n_blocks = t.weight->n_in / kBlock;
   const uint8_t* head = view.head;
+  const uint8_t* scales = view.scales;
   const uint8_t* body = view.body;
   Prefetch prefetch = t.prefetch;
   const ActivationBlock* x[kRows];
-  F sums[kRows][kGroups];
+  typename Isa::F sums[kRows][kGroups];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
     x[r] = static_cast<const ActivationBlock*>(t.x) + uint64_t{n_blocks} * static_cast<uint32_t>(r);
 #pragma GCC unroll 4
     for (int g = 0; g < kGroups; ++g) sums[r][g] = Isa::zero();
   }
-  for (uint32_t b = 0; b < n_blocks; ++b, head += view.stride, body += view.stride) {
+  for (uint32_t b = 0; b < n_blocks; ++b) {
     if (prefetch.due()) {
       const uint8_t* ahead = body + prefetch.distance;
 #pragma GCC unroll 32
       for (uint32_t line = 0; line < kGroups * format.body_bytes; line += 64) Isa::prefetch(ahead + line);
-      Isa::prefetch(head + prefetch.distance);
-      if constexpr (kGroups * format.head_bytes > 64) Isa::prefetch(head + prefetch.distance + 64);
+      const uint8_t* numbers = (format.scale_bytes != 0 ? scales : head) + prefetch.distance;
+      Isa::prefetch(numbers);
+      if constexpr (kGroups * (format.scale_bytes != 0 ? format.scale_bytes : format.head_bytes) > 64)
+        Isa::prefetch(numbers + 64);
     }
-    typename Isa::I dots[kRows][kGroups];
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
-      for (int g = 0; g < kGroups; ++g) dots[r][g] = Format::template start<Isa>(x[r]->minus_sum);
-    }
-    dot_block<Isa, Format, kRows, kGroups>(body, x, dots);
-#pragma GCC unroll 4
-    for (int g = 0; g < kGroups; ++g) {
-      const F d = Isa::load_f16(head + 32 * g);
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) {
-        sums[r][g] = Isa::fma(Isa::mul(d, Isa::set1(x[r]->scale)), Isa::to_float(dots[r][g]), sums[r][g]);
-      }
-      if constexpr (Format::has_minimum) {
-        const F m = Isa::load_f16(head + view.min_offset + 32 * g);
-#pragma GCC unroll 8
-        for (int r = 0; r < kRows; ++r) sums[r][g] = Isa::fma(m, Isa::set1(x[r]->scaled_sum), sums[r][g]);
-      }
-    }
+    add_block<Isa, Format, kRows, kGroups>({head, scales, view.min_offset}, body, x, sums);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) ++x[r];
+    if constexpr (format.blocks() == 1) {
+      head += view.stride;
+      body += view.stride;
+    } else {
+      // A superblock's last block is followed by the next one's f16 numbers.
+      const bool last = b % format.blocks() == format.blocks() - 1;
+      const uint64_t gap = view.stride - uint64_t{format.blocks()} * view.block_stride;
+      const uint64_t step = view.block_stride + (last ? gap : 0);
+      head += last ? view.stride : 0;
+      scales += step;
+      body += step;
+    }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
@@ -318,6 +327,16 @@ void linear_any(const LinearTask& task) {
       return linear<QuantisedTile<Isa, Q4_0>>(task);
     case TENURE_Q4_1:
       return linear<QuantisedTile<Isa, Q4_1>>(task);
+    case TENURE_Q5_0:
+      return linear<QuantisedTile<Isa, Q5_0>>(task);
+    case TENURE_Q5_1:
+      return linear<QuantisedTile<Isa, Q5_1>>(task);
+    case TENURE_Q4_K:
+      return linear<QuantisedTile<Isa, Q4_K>>(task);
+    case TENURE_Q5_K:
+      return linear<QuantisedTile<Isa, Q5_K>>(task);
+    case TENURE_Q6_K:
+      return linear<QuantisedTile<Isa, Q6_K>>(task);
     case TENURE_F16:
       return linear<PlainTile<Isa, F16>>(task);
     case TENURE_BF16:

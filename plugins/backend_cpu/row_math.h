@@ -51,11 +51,12 @@ void quantise(const float* x, uint32_t n, ActivationBlock* out) {
     const I q_high = Isa::to_int(Isa::mul(high, inverse));
     Isa::store_i8(out->q, q_low);
     Isa::store_i8(out->q + kLanes, q_high);
-    const int32_t sum = Isa::reduce_add(Isa::add(q_low, q_high));
+    const int32_t first_sum = Isa::reduce_add(q_low);
+    const int32_t sum = first_sum + Isa::reduce_add(q_high);
     out->scale = largest / 127.0f;
     out->scaled_sum = out->scale * static_cast<float>(sum);
     out->minus_sum = -sum;
-    out->reserved = 0;
+    out->minus_first_sum = -first_sum;
   }
 }
 

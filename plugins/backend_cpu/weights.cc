@@ -189,6 +189,9 @@ std::string Weights::add(const tenure_weight& weight, const Exec& exec) {
            "), expected (" + std::to_string(to.n_out) + ", " + std::to_string(to.n_in) + ")";
   }
   if ((to.matrix && to.matrix->data) || (to.vector && *to.vector)) return name + " was given before";
+  if (source_row_bytes(weight.dtype, static_cast<uint32_t>(weight.n_in)) == 0)
+    return name + " has rows of " + std::to_string(weight.n_in) + ", expected a multiple of " +
+           std::to_string(block_format(weight.dtype).k);
   const uint64_t expected = weight.n_out * source_row_bytes(weight.dtype, static_cast<uint32_t>(weight.n_in));
   if (weight.bytes != expected) {
     return name + " has " + std::to_string(weight.bytes) + " bytes, expected " + std::to_string(expected);

@@ -58,16 +58,17 @@ TEST_CASE("head_logits - every want says the same about a row's logits") {
   for (bool own_output : {true, false}) {
     for (uint32_t dtype : all_weight_dtypes) {
       CAPTURE(std::string(dtype_name(dtype)));
-      const TestModel model(backend(2), {.n_vocab = 2101, .own_output = own_output}, dtype);
+      const ModelShape shape = ModelShape{.n_vocab = 2101, .own_output = own_output}.widened_for(dtype);
+      const TestModel model(backend(2), shape, dtype);
       const uint32_t n_rows = 67;
-      const std::vector<float> x = random_floats(n_rows * model.shape().n_embd, 3);
+      const std::vector<float> x = random_floats(n_rows * shape.n_embd, 3);
       AllWants all(model, n_rows);
       TestForward forward = TestForward::of_rows(model, n_rows);
       run_head(model, x, all.wants, forward);
       double worst = 0;
       for (uint32_t row = 0; row < n_rows; ++row) {
         CAPTURE(row);
-        const reference::Row from(&x[row * 64], &x[row * 64] + 64);
+        const reference::Row from(&x[row * shape.n_embd], &x[row * shape.n_embd] + shape.n_embd);
         const reference::Row h =
             reference::rms_norm(from, model.vector(TENURE_WEIGHT_OUTPUT_NORM), model.epsilon());
         const reference::Products want = reference::multiply(model.output(), h);
@@ -114,17 +115,19 @@ TEST_CASE("head_logits - a want without arrays writes its result, whatever else 
 
 TEST_CASE("head_logits - equal logits give the lower id") {
   // Two rows of the output matrix are the same and above all others, far apart.
-  const auto edit = [](uint32_t role, std::vector<double>& values) {
-    if (role != TENURE_WEIGHT_OUTPUT) return;
-    for (double& value : values) value *= 0.01;
-    for (uint32_t i = 0; i < 64; ++i) values[70 * 64 + i] = values[2090 * 64 + i] = values[2095 * 64 + i] = 1;
-  };
   for (uint32_t dtype : all_weight_dtypes) {
     CAPTURE(std::string(dtype_name(dtype)));
-    const TestModel model(backend(2), {.n_vocab = 2101}, dtype, edit);
+    const ModelShape shape = ModelShape{.n_vocab = 2101}.widened_for(dtype);
+    const uint32_t n = shape.n_embd;
+    const auto edit = [&](uint32_t role, std::vector<double>& values) {
+      if (role != TENURE_WEIGHT_OUTPUT) return;
+      for (double& value : values) value *= 0.01;
+      for (uint32_t i = 0; i < n; ++i) values[70 * n + i] = values[2090 * n + i] = values[2095 * n + i] = 1;
+    };
+    const TestModel model(backend(2), shape, dtype, edit);
     AllWants all(model, 1);
     TestForward forward = TestForward::of_rows(model, 1);
-    run_head(model, std::vector<float>(64, 1.0f), all.wants, forward);
+    run_head(model, std::vector<float>(n, 1.0f), all.wants, forward);
     CHECK(all.logits(0)[70] == all.logits(0)[2090]);
     CHECK(all.results[0].argmax == 70);
   }

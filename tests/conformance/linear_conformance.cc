@@ -106,7 +106,7 @@ void for_every_model(Body&& body) {
         CAPTURE(shape.n_embd);
         CAPTURE(std::string(dtype_name(dtype)));
         CAPTURE(n_threads);
-        const TestModel model(backend(n_threads), shape, dtype);
+        const TestModel model(backend(n_threads), shape.widened_for(dtype), dtype);
         for (uint32_t n_rows : row_counts) {
           CAPTURE(n_rows);
           body(model, n_rows);

@@ -7,8 +7,20 @@
 
 namespace tenure::conformance {
 
-const uint32_t all_weight_dtypes[6] = {TENURE_F32,  TENURE_F16,  TENURE_BF16,
-                                       TENURE_Q8_0, TENURE_Q4_0, TENURE_Q4_1};
+const uint32_t all_weight_dtypes[11] = {TENURE_F32,  TENURE_F16,  TENURE_BF16, TENURE_Q8_0,
+                                        TENURE_Q4_0, TENURE_Q4_1, TENURE_Q5_0, TENURE_Q5_1,
+                                        TENURE_Q4_K, TENURE_Q5_K, TENURE_Q6_K};
+
+ModelShape ModelShape::widened_for(uint32_t dtype) const {
+  const uint32_t block = info(static_cast<Dtype>(dtype)).block_elements;
+  const auto widened = [&](uint32_t n) { return (n + block - 1) / block * block; };
+  ModelShape wide = *this;
+  wide.n_embd = widened(n_embd);
+  wide.n_ff = widened(n_ff);
+  // Rows of attn_out's inputs: a multiple of the block and of n_kv_heads' heads.
+  while (wide.n_q() % block != 0) wide.n_heads += n_kv_heads;
+  return wide;
+}
 
 const char* dtype_name(uint32_t dtype) {
   return info(static_cast<Dtype>(dtype)).name.data();

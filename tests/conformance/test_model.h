@@ -38,6 +38,8 @@ struct ModelShape {
   uint32_t group_size() const { return n_heads / n_kv_heads; }
   uint32_t n_q() const { return n_heads * head_dim; }
   uint32_t n_kv() const { return n_kv_heads * head_dim; }
+  // With more heads and wider rows, so that every row is a whole number of the type's blocks.
+  ModelShape widened_for(uint32_t dtype) const;
 };
 
 // Largest sizes of any case's forward.
@@ -108,7 +110,7 @@ class TestForward {
 // activations to 8 bits a block of 32 where weights are quantised; plain weights take f32 activations.
 double product_tolerance(uint32_t dtype);
 
-extern const uint32_t all_weight_dtypes[6];
+extern const uint32_t all_weight_dtypes[11];
 const char* dtype_name(uint32_t dtype);
 
 }  // namespace tenure::conformance

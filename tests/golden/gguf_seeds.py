@@ -48,7 +48,9 @@ def llama_tensors(form):
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     gguf.write(OUT / "vocabulary.gguf", VOCABULARY, [])
-    gguf.write(OUT / "every_type.gguf", EVERY_TYPE, [])
+    row = np.linspace(-1, 1, 256, dtype=np.float32)
+    tensors = [(f"row.{form}", row.shape, form, quantise(row)) for form, (_, quantise, _) in gguf.FORMATS.items()]
+    gguf.write(OUT / "every_type.gguf", EVERY_TYPE, tensors)
     gguf.write(OUT / "llama_q4_0.gguf", LLAMA + VOCABULARY, llama_tensors("q4_0"))
     gguf.write(OUT / "llama_q8_0.gguf", LLAMA + VOCABULARY, llama_tensors("q8_0"))
     whole = (OUT / "vocabulary.gguf").read_bytes()

@@ -1,7 +1,8 @@
 """Makes tests/data/tiny-*.gguf, seeded llamas small enough to commit, and their golden logits from transformers.
 
-tiny-llama-{f32,f16,bf16,q8_0,q4_0,q4_1}.gguf   3 layers, 4 heads over 2 KV heads of 16, tied head
-tiny-group3-f32.gguf                            2 layers, 3 heads over 1 KV head of 32, own output matrix
+tiny-llama-{f32,f16,bf16,q8_0,q5_1,q5_0,q4_1,q4_0}.gguf   3 layers, 4 heads over 2 KV heads of 16, tied head
+tiny-group3-f32.gguf                                      2 layers, 3 heads over 1 KV head of 32, own output matrix
+tiny-llama256-k_mix.gguf                                  1 layer, rows of 256 in Q4_K, Q5_K and Q6_K, tied head
 
 tests/data/tiny_logits.json: {file: [prompt...]}, a prompt being
   ids          its tokens
@@ -37,6 +38,10 @@ N_CTX = 512
 
 TINY = dict(n_layers=3, n_embd=64, n_heads=4, n_kv_heads=2, head_dim=16, n_ff=96, rope_base=10000.0, tied=True, seed=3)
 GROUP3 = dict(n_layers=2, n_embd=96, n_heads=3, n_kv_heads=1, head_dim=32, n_ff=32, rope_base=100000.0, tied=False, seed=4)
+WIDE = dict(n_layers=1, n_embd=256, n_heads=4, n_kv_heads=1, head_dim=64, n_ff=256, rope_base=10000.0, tied=True, seed=5)
+# Which K-quant a matrix has in a k_mix: as quantisers mix them, finest where errors hurt most.
+K_MIX = dict(token_embd="q6_k", attn_q="q4_k", attn_k="q4_k", attn_v="q6_k", attn_output="q5_k", ffn_gate="q4_k",
+             ffn_up="q5_k", ffn_down="q6_k")
 
 
 def byte_alphabet():
@@ -151,10 +156,9 @@ def is_rotated(name):
 
 def write_model(path, name, shape, weights, form):
     """Writes the file; gives back the weights as its readers see them, in transformers' order, and a list of its tensors."""
-    _, quantise, _ = gguf.FORMATS[form]
     tensors, seen = [], {}
     for tensor, value in weights.items():
-        used = "f32" if value.ndim == 1 else form
+        used = "f32" if value.ndim == 1 else K_MIX[tensor.split(".")[-2]] if form == "k_mix" else form
         _, quantise, dequantise = gguf.FORMATS[used]
         data = quantise(to_gguf_order(value, shape["head_dim"]) if is_rotated(tensor) else value)
         tensors.append((tensor, value.shape, used, data))
@@ -260,12 +264,13 @@ def main():
     random = np.random.default_rng(3)
     prompts = [[17 + b for b in b"hello"], [1, 17 + 65, 2, 300], random.integers(17, N_VOCAB, 300).tolist()]
     goldens, listings = {}, {}
-    for name, shape, forms in (("tiny-llama", TINY, list(gguf.FORMATS)), ("tiny-group3", GROUP3, ["f32"])):
+    short = [form for form in gguf.FORMATS if gguf.block_length(form) <= 32]
+    for name, shape, forms in (("tiny-llama", TINY, short), ("tiny-group3", GROUP3, ["f32"]), ("tiny-llama256", WIDE, ["k_mix"])):
         weights = make_weights(shape)
         for form in forms:
             file = f"{name}-{form}.gguf"
             seen, listing = write_model(DATA / file, name, shape, weights, form)
-            if form in ("q4_1", "f32"):
+            if form in ("q4_1", "f32", "k_mix"):
                 listings[file] = listing
             model = transformers_model(shape, seen)
             used = prompts if form == "f32" else prompts[1:2]

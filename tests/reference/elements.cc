@@ -8,7 +8,10 @@
 namespace tenure::reference {
 namespace {
 
-constexpr size_t block = 32;
+// Elements of a quantised block.
+size_t block_elements(uint32_t dtype) {
+  return dtype == TENURE_Q4_K || dtype == TENURE_Q5_K || dtype == TENURE_Q6_K ? 256 : 32;
+}
 
 // The nearest value with `digits` binary digits and exponents of `lowest` and more, ties to even.
 double nearest(double x, int digits, int lowest) {
@@ -48,59 +51,225 @@ void put_f16(std::vector<std::byte>& bytes, double x) {
   put(bytes, &bits, 2);
 }
 
-uint8_t code(double x, double lowest, double highest) {
-  return static_cast<uint8_t>(static_cast<int>(std::clamp(std::nearbyint(x), lowest, highest)));
+int code(double x, int lowest, int highest) {
+  return static_cast<int>(std::clamp(std::nearbyint(x), double(lowest), double(highest)));
 }
 
-void encode_block(uint32_t dtype, std::span<const double> x, std::vector<std::byte>& bytes) {
+double f16_at(const std::byte* at) {
+  uint16_t bits;
+  std::memcpy(&bits, at, 2);
+  return f16_value(bits);
+}
+
+std::byte byte(int value) {
+  return static_cast<std::byte>(value);
+}
+
+double over(double x, double unit) {
+  return unit == 0 ? 0 : x / unit;
+}
+
+// The value largest in size, with its sign.
+double extreme(std::span<const double> x) {
   const auto [low, high] = std::minmax_element(x.begin(), x.end());
-  const double largest = std::max(std::abs(*low), std::abs(*high));
-  double scale = 0;
-  double minimum = 0;
-  if (dtype == TENURE_Q8_0) scale = nearest(largest / 127, 11, -13);
-  if (dtype == TENURE_Q4_0) scale = nearest((largest == *high ? *high : *low) / -8, 11, -13);
-  if (dtype == TENURE_Q4_1) {
-    scale = nearest((*high - *low) / 15, 11, -13);
-    minimum = nearest(*low, 11, -13);
+  return std::abs(*low) > std::abs(*high) ? *low : *high;
+}
+
+// ---- blocks of 32 ----
+
+struct Format32 {
+  int levels;        // codes 0 .. levels - 1; Q8_0: signed bytes
+  bool has_minimum;  // f16 minimum after the f16 scale
+  bool has_fifth;    // 4 bytes of fifth bits before the nibbles
+};
+
+Format32 format_32(uint32_t dtype) {
+  switch (dtype) {
+    case TENURE_Q8_0:
+      return {256, false, false};
+    case TENURE_Q4_0:
+      return {16, false, false};
+    case TENURE_Q4_1:
+      return {16, true, false};
+    case TENURE_Q5_0:
+      return {32, false, true};
+    default:
+      return {32, true, true};
   }
-  const double inverse = scale == 0 ? 0 : 1 / scale;
+}
+
+void encode_32(uint32_t dtype, std::span<const double> x, std::vector<std::byte>& bytes) {
+  const Format32 format = format_32(dtype);
+  const auto [low, high] = std::minmax_element(x.begin(), x.end());
+  const double minimum = format.has_minimum ? nearest(*low, 11, -13) : 0;
+  const double range = format.has_minimum     ? (*high - *low) / (format.levels - 1)
+                       : dtype == TENURE_Q8_0 ? std::abs(extreme(x)) / 127
+                                              : extreme(x) / (-format.levels / 2);
+  const double scale = nearest(range, 11, -13);
   put_f16(bytes, scale);
-  if (dtype == TENURE_Q4_1) put_f16(bytes, minimum);
+  if (format.has_minimum) put_f16(bytes, minimum);
   if (dtype == TENURE_Q8_0) {
-    for (double v : x) bytes.push_back(static_cast<std::byte>(code(v * inverse, -127, 127)));
+    for (double v : x) bytes.push_back(byte(code(over(v, scale), -127, 127)));
     return;
   }
-  const double zero = dtype == TENURE_Q4_0 ? 8 : 0;
-  for (size_t i = 0; i < block / 2; ++i) {
-    const uint8_t lower = code((x[i] - minimum) * inverse + zero, 0, 15);
-    const uint8_t upper = code((x[i + block / 2] - minimum) * inverse + zero, 0, 15);
-    bytes.push_back(static_cast<std::byte>(upper << 4 | lower));
+  const int zero = format.has_minimum ? 0 : format.levels / 2;
+  int codes[32];
+  for (size_t i = 0; i < 32; ++i) {
+    codes[i] = code(over(x[i] - minimum, scale) + zero, 0, format.levels - 1);
   }
+  for (size_t i = 0; format.has_fifth && i < 32; i += 8) {
+    int fifth = 0;
+    for (size_t bit = 0; bit < 8; ++bit) fifth += codes[i + bit] / 16 << bit;
+    bytes.push_back(byte(fifth));
+  }
+  for (size_t i = 0; i < 16; ++i) bytes.push_back(byte(codes[i + 16] % 16 * 16 + codes[i] % 16));
 }
 
-void decode_block(uint32_t dtype, const std::byte* at, std::vector<double>& values) {
-  const auto f16_at = [&](size_t offset) {
-    uint16_t bits;
-    std::memcpy(&bits, at + offset, 2);
-    return f16_value(bits);
-  };
-  const double scale = f16_at(0);
-  const double minimum = dtype == TENURE_Q4_1 ? f16_at(2) : 0;
-  const std::byte* codes = at + (dtype == TENURE_Q4_1 ? 4 : 2);
-  for (size_t i = 0; i < block; ++i) {
+void decode_32(uint32_t dtype, const std::byte* at, std::vector<double>& values) {
+  const Format32 format = format_32(dtype);
+  const double scale = f16_at(at);
+  const double minimum = format.has_minimum ? f16_at(at + 2) : 0;
+  const std::byte* fifth = at + (format.has_minimum ? 4 : 2);
+  const std::byte* codes = fifth + (format.has_fifth ? 4 : 0);
+  const int zero = format.has_minimum ? 0 : format.levels / 2;
+  for (size_t i = 0; i < 32; ++i) {
     if (dtype == TENURE_Q8_0) {
       values.push_back(scale * static_cast<int8_t>(codes[i]));
       continue;
     }
-    const auto both = static_cast<unsigned>(codes[i % (block / 2)]);
-    const double nibble = i < block / 2 ? both & 15 : both >> 4;
-    values.push_back(dtype == TENURE_Q4_0 ? scale * (nibble - 8) : scale * nibble + minimum);
+    const int both = static_cast<int>(codes[i % 16]);
+    int value = i < 16 ? both % 16 : both / 16;
+    if (format.has_fifth && (static_cast<int>(fifth[i / 8]) >> i % 8) % 2 == 1) value += 16;
+    values.push_back(scale * (value - zero) + minimum);
   }
 }
 
+// ---- Q4_K, Q5_K: eight blocks of 32 with scales and minima of 6 bits ----
+
+// Small numbers i = 0..7 of a superblock: scales first, then minima.
+void put_small(std::vector<std::byte>& bytes, const int (&scales)[8], const int (&minima)[8]) {
+  for (int i = 0; i < 4; ++i) bytes.push_back(byte(scales[i] + scales[i + 4] / 16 * 64));
+  for (int i = 0; i < 4; ++i) bytes.push_back(byte(minima[i] + minima[i + 4] / 16 * 64));
+  for (int i = 4; i < 8; ++i) bytes.push_back(byte(scales[i] % 16 + minima[i] % 16 * 16));
+}
+
+int small_at(const std::byte* packed, int i, bool minimum) {
+  const auto at = [&](int k) { return static_cast<int>(packed[k]); };
+  const int row = minimum ? 4 : 0;
+  if (i < 4) return at(row + i) % 64;
+  return (minimum ? at(4 + i) / 16 : at(4 + i) % 16) + at(row + i - 4) / 64 * 16;
+}
+
+void encode_k(uint32_t dtype, std::span<const double> x, std::vector<std::byte>& bytes) {
+  const int highest = dtype == TENURE_Q5_K ? 31 : 15;
+  double scales[8], minima[8];
+  for (size_t b = 0; b < 8; ++b) {
+    const auto [low, high] = std::minmax_element(x.begin() + 32 * b, x.begin() + 32 * (b + 1));
+    minima[b] = std::max(-*low, 0.0);
+    scales[b] = (*high + minima[b]) / highest;
+  }
+  const double d = nearest(*std::max_element(scales, scales + 8) / 63, 11, -13);
+  const double dmin = nearest(*std::max_element(minima, minima + 8) / 63, 11, -13);
+  int small_scales[8], small_minima[8], codes[256];
+  for (size_t b = 0; b < 8; ++b) {
+    small_scales[b] = code(over(scales[b], d), 0, 63);
+    small_minima[b] = code(over(minima[b], dmin), 0, 63);
+    for (size_t i = 32 * b; i < 32 * (b + 1); ++i)
+      codes[i] = code(over(x[i] + dmin * small_minima[b], d * small_scales[b]), 0, highest);
+  }
+  put_f16(bytes, d);
+  put_f16(bytes, dmin);
+  put_small(bytes, small_scales, small_minima);
+  for (size_t k = 0; dtype == TENURE_Q5_K && k < 32; ++k) {
+    int fifth = 0;
+    for (size_t b = 0; b < 8; ++b) fifth += codes[32 * b + k] / 16 << b;
+    bytes.push_back(byte(fifth));
+  }
+  for (size_t b = 0; b < 8; b += 2) {
+    for (size_t k = 32 * b; k < 32 * (b + 1); ++k)
+      bytes.push_back(byte(codes[k] % 16 + codes[k + 32] % 16 * 16));
+  }
+}
+
+void decode_k(uint32_t dtype, const std::byte* at, std::vector<double>& values) {
+  const double d = f16_at(at);
+  const double dmin = f16_at(at + 2);
+  const std::byte* codes = at + (dtype == TENURE_Q5_K ? 48 : 16);
+  for (int i = 0; i < 256; ++i) {
+    const int b = i / 32, k = i % 32;
+    const int both = static_cast<int>(codes[b / 2 * 32 + k]);
+    int value = b % 2 == 0 ? both % 16 : both / 16;
+    if (dtype == TENURE_Q5_K && (static_cast<int>(at[16 + k]) >> b) % 2 == 1) value += 16;
+    values.push_back(d * small_at(at + 4, b, false) * value - dmin * small_at(at + 4, b, true));
+  }
+}
+
+// ---- Q6_K: sixteen blocks of 16 with signed scales of a byte ----
+
+void encode_q6_k(std::span<const double> x, std::vector<std::byte>& bytes) {
+  double scales[16];
+  for (size_t b = 0; b < 16; ++b) scales[b] = extreme(x.subspan(16 * b, 16)) / -32;
+  const double d = nearest(extreme(scales) / -128, 11, -13);
+  int small[16], codes[256];
+  for (size_t b = 0; b < 16; ++b) {
+    small[b] = code(over(scales[b], d), -128, 127);
+    for (size_t i = 16 * b; i < 16 * (b + 1); ++i) codes[i] = code(over(x[i], d * small[b]) + 32, 0, 63);
+  }
+  for (size_t half = 0; half < 256; half += 128) {
+    for (size_t k = half; k < half + 64; ++k) bytes.push_back(byte(codes[k] % 16 + codes[k + 64] % 16 * 16));
+  }
+  for (size_t half = 0; half < 256; half += 128) {
+    for (size_t k = half; k < half + 32; ++k) {
+      bytes.push_back(
+          byte(codes[k] / 16 + codes[k + 32] / 16 * 4 + codes[k + 64] / 16 * 16 + codes[k + 96] / 16 * 64));
+    }
+  }
+  for (int scale : small) bytes.push_back(byte(scale));
+  put_f16(bytes, d);
+}
+
+void decode_q6_k(const std::byte* at, std::vector<double>& values) {
+  const double d = f16_at(at + 208);
+  for (int i = 0; i < 256; ++i) {
+    const int half = i / 128, k = i % 128;
+    const int both = static_cast<int>(at[64 * half + k % 64]);
+    const int pairs = static_cast<int>(at[128 + 32 * half + k % 32]);
+    const int value = (k < 64 ? both % 16 : both / 16) + (pairs >> k / 32 * 2) % 4 * 16;
+    values.push_back(d * static_cast<int8_t>(at[192 + i / 16]) * (value - 32));
+  }
+}
+
+// ---- by type ----
+
+void encode_block(uint32_t dtype, std::span<const double> x, std::vector<std::byte>& bytes) {
+  if (dtype == TENURE_Q6_K) return encode_q6_k(x, bytes);
+  block_elements(dtype) == 256 ? encode_k(dtype, x, bytes) : encode_32(dtype, x, bytes);
+}
+
+void decode_block(uint32_t dtype, const std::byte* at, std::vector<double>& values) {
+  if (dtype == TENURE_Q6_K) return decode_q6_k(at, values);
+  block_elements(dtype) == 256 ? decode_k(dtype, at, values) : decode_32(dtype, at, values);
+}
+
 size_t block_bytes(uint32_t dtype) {
-  if (dtype == TENURE_Q8_0) return 34;
-  return dtype == TENURE_Q4_0 ? 18 : 20;
+  switch (dtype) {
+    case TENURE_Q8_0:
+      return 34;
+    case TENURE_Q4_0:
+      return 18;
+    case TENURE_Q4_1:
+      return 20;
+    case TENURE_Q5_0:
+      return 22;
+    case TENURE_Q5_1:
+      return 24;
+    case TENURE_Q4_K:
+      return 144;
+    case TENURE_Q5_K:
+      return 176;
+    default:
+      return 210;
+  }
 }
 
 }  // namespace
@@ -120,8 +289,8 @@ std::vector<std::byte> encode(uint32_t dtype, std::span<const double> values) {
       put_f16(bytes, values[i]);
     } else if (dtype == TENURE_BF16) {
       put(bytes, reinterpret_cast<const std::byte*>(&single) + 2, 2);
-    } else if (i % block == 0) {
-      encode_block(dtype, values.subspan(i, block), bytes);
+    } else if (i % block_elements(dtype) == 0) {
+      encode_block(dtype, values.subspan(i, block_elements(dtype)), bytes);
     }
   }
   return bytes;

@@ -13,7 +13,7 @@ namespace tenure::reference {
 // What a cache of this type keeps of x: the nearest value, ties to even. F32, F16, BF16.
 double kept(uint32_t dtype, double x);
 
-// Rows of n_in elements each; n_in a multiple of 32 for block types. encode rounds to the nearest code.
+// Rows of n_in elements each; n_in a whole number of blocks. encode rounds to the nearest code.
 std::vector<std::byte> encode(uint32_t dtype, std::span<const double> values);
 std::vector<double> decode(uint32_t dtype, std::span<const std::byte> bytes);
 

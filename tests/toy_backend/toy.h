@@ -14,6 +14,7 @@
 enum { TOY_PAGE_SLOTS = 8, TOY_PAGE_ALIGNMENT = 32, TOY_MAX_HEAD_DIM = 256, TOY_QUEUE = 256 };
 
 /* ---- types ---- */
+bool toy_is_weight_type(uint32_t dtype);
 uint64_t toy_row_bytes(uint32_t dtype, uint64_t n); /* of n elements; 0 for types or n that do not fit */
 void toy_decode(uint32_t dtype, const void* from, uint64_t n, float* to);
 uint32_t toy_cache_bytes(uint32_t dtype); /* of a cached element; 0 for types a page cannot hold */

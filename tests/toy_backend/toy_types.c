@@ -42,47 +42,111 @@ static uint16_t u16(const uint8_t* from) {
   return (uint16_t)(from[0] | from[1] << 8);
 }
 
-uint64_t toy_row_bytes(uint32_t dtype, uint64_t n) {
-  switch (dtype) {
-    case TENURE_F32:
-      return 4 * n;
-    case TENURE_F16:
-    case TENURE_BF16:
-      return 2 * n;
-    case TENURE_Q8_0:
-      return n % 32 == 0 ? n / 32 * 34 : 0;
-    case TENURE_Q4_0:
-      return n % 32 == 0 ? n / 32 * 18 : 0;
-    case TENURE_Q4_1:
-      return n % 32 == 0 ? n / 32 * 20 : 0;
-    default:
-      return 0;
-  }
-}
+/* Blocks of weights as files hold them; plain types are blocks of one. */
+typedef struct block_type {
+  uint32_t elements, bytes;
+  void (*decode)(uint32_t dtype, const uint8_t* block, float* to); /* NULL: one element, toy_load() */
+} block_type;
 
-static void decode_block(uint32_t dtype, const uint8_t* block, float* to) {
+/* Blocks of 32: scale [, minimum] [, fifth bits], quants. */
+static void decode_32(uint32_t dtype, const uint8_t* block, float* to) {
+  const bool has_minimum = dtype == TENURE_Q4_1 || dtype == TENURE_Q5_1;
+  const bool has_fifth = dtype == TENURE_Q5_0 || dtype == TENURE_Q5_1;
   const double scale = from_f16(u16(block));
-  const double minimum = dtype == TENURE_Q4_1 ? from_f16(u16(block + 2)) : 0;
-  const uint8_t* quants = block + (dtype == TENURE_Q4_1 ? 4 : 2);
+  const double minimum = has_minimum ? from_f16(u16(block + 2)) : 0;
+  const uint8_t* fifth = block + (has_minimum ? 4 : 2);
+  const uint8_t* quants = fifth + (has_fifth ? 4 : 0);
   for (int i = 0; i < 32; ++i) {
     if (dtype == TENURE_Q8_0) {
       to[i] = (float)(scale * (int8_t)quants[i]);
-    } else {
-      const int nibble = i < 16 ? quants[i] & 15 : quants[i - 16] >> 4;
-      to[i] = (float)(dtype == TENURE_Q4_0 ? scale * (nibble - 8) : scale * nibble + minimum);
+      continue;
     }
+    int quant = i < 16 ? quants[i] & 15 : quants[i - 16] >> 4;
+    if (has_fifth && (fifth[i / 8] >> i % 8 & 1) != 0) quant += 16;
+    const int zero = has_minimum ? 0 : has_fifth ? 16 : 8;
+    to[i] = (float)(scale * (quant - zero) + minimum);
   }
+}
+
+/* Scale and minimum i of 8, six bits each, of the 12 bytes that hold them. */
+static void scale_and_minimum(const uint8_t* packed, int i, int* scale, int* minimum) {
+  if (i < 4) {
+    *scale = packed[i] & 63;
+    *minimum = packed[i + 4] & 63;
+  } else {
+    *scale = (packed[i + 4] & 15) + (packed[i - 4] >> 6) * 16;
+    *minimum = (packed[i + 4] >> 4) + (packed[i] >> 6) * 16;
+  }
+}
+
+/* Q4_K, Q5_K */
+static void decode_k(uint32_t dtype, const uint8_t* block, float* to) {
+  const double d = from_f16(u16(block));
+  const double dmin = from_f16(u16(block + 2));
+  const uint8_t* fifth = block + 16;
+  const uint8_t* quants = fifth + (dtype == TENURE_Q5_K ? 32 : 0);
+  for (int i = 0; i < 256; ++i) {
+    const int part = i / 32;
+    const uint8_t both = quants[part / 2 * 32 + i % 32];
+    int quant = part % 2 == 0 ? both & 15 : both >> 4;
+    if (dtype == TENURE_Q5_K && (fifth[i % 32] >> part & 1) != 0) quant += 16;
+    int scale, minimum;
+    scale_and_minimum(block + 4, part, &scale, &minimum);
+    to[i] = (float)(d * scale * quant - dmin * minimum);
+  }
+}
+
+static void decode_q6_k(uint32_t dtype, const uint8_t* block, float* to) {
+  (void)dtype;
+  const int8_t* scales = (const int8_t*)(block + 192);
+  const double d = from_f16(u16(block + 208));
+  for (int i = 0; i < 256; ++i) {
+    const int half = i / 128, part = i / 32 % 4, k = i % 32;
+    const uint8_t both = block[64 * half + 32 * (part % 2) + k];
+    const int low = part < 2 ? both & 15 : both >> 4;
+    const int high = block[128 + 32 * half + k] >> 2 * part & 3;
+    to[i] = (float)(d * scales[i / 16] * (low + 16 * high - 32));
+  }
+}
+
+static const block_type block_types[] = {
+    [TENURE_F32] = {1, 4, NULL},
+    [TENURE_F16] = {1, 2, NULL},
+    [TENURE_BF16] = {1, 2, NULL},
+    [TENURE_Q8_0] = {32, 34, decode_32},
+    [TENURE_Q4_0] = {32, 18, decode_32},
+    [TENURE_Q4_1] = {32, 20, decode_32},
+    [TENURE_Q5_0] = {32, 22, decode_32},
+    [TENURE_Q5_1] = {32, 24, decode_32},
+    [TENURE_Q4_K] = {256, 144, decode_k},
+    [TENURE_Q5_K] = {256, 176, decode_k},
+    [TENURE_Q6_K] = {256, 210, decode_q6_k},
+};
+
+static block_type type_of(uint32_t dtype) {
+  const block_type none = {0, 0, NULL};
+  return dtype < sizeof block_types / sizeof *block_types ? block_types[dtype] : none;
+}
+
+bool toy_is_weight_type(uint32_t dtype) {
+  return type_of(dtype).elements != 0;
+}
+
+uint64_t toy_row_bytes(uint32_t dtype, uint64_t n) {
+  const block_type type = type_of(dtype);
+  return type.elements != 0 && n % type.elements == 0 ? n / type.elements * type.bytes : 0;
 }
 
 void toy_decode(uint32_t dtype, const void* from, uint64_t n, float* to) {
   const uint8_t* bytes = from;
-  const uint32_t plain = toy_cache_bytes(dtype);
-  if (plain != 0) {
-    for (uint64_t i = 0; i < n; ++i) to[i] = (float)toy_load(dtype, bytes + i * plain);
-    return;
+  const block_type type = type_of(dtype);
+  for (uint64_t i = 0; i < n; i += type.elements, bytes += type.bytes) {
+    if (type.decode) {
+      type.decode(dtype, bytes, to + i);
+    } else {
+      to[i] = (float)toy_load(dtype, bytes);
+    }
   }
-  const uint64_t block = toy_row_bytes(dtype, 32);
-  for (uint64_t i = 0; i < n / 32; ++i) decode_block(dtype, bytes + i * block, to + 32 * i);
 }
 
 uint32_t toy_cache_bytes(uint32_t dtype) {

@@ -16,7 +16,7 @@ static bool is_of_model(uint32_t role) {
 tenure_status toy_supports_weight(const tenure_backend* self, uint32_t role, uint32_t dtype) {
   (void)self;
   if (role >= TOY_N_ROLES) return TENURE_UNSUPPORTED;
-  const bool known = is_vector(role) ? dtype == TENURE_F32 : toy_row_bytes(dtype, 32) != 0;
+  const bool known = is_vector(role) ? dtype == TENURE_F32 : toy_is_weight_type(dtype);
   return known ? TENURE_OK : TENURE_UNSUPPORTED;
 }
 

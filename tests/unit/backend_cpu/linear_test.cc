@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "kernels.h"
@@ -68,7 +70,8 @@ TEST_CASE("linear - equals the double-precision product for every type, shape an
   std::mt19937 random(1);
   for (const Kernels* kernels : usable_kernels()) {
     for (uint32_t dtype : kAllDtypes) {
-      for (const Shape& shape : kShapes) {
+      for (Shape shape : kShapes) {
+        shape.n_in = whole_blocks(dtype, shape.n_in);
         CAPTURE(std::string(kernels->name));
         CAPTURE(std::string(dtype_name(dtype)));
         CAPTURE(shape.n_rows);
@@ -99,9 +102,10 @@ TEST_CASE("linear - equals the double-precision product for every type, shape an
 
 TEST_CASE("linear - a row's bits do not depend on the number of rows or its place among them") {
   std::mt19937 random(2);
-  constexpr uint32_t n_rows = 23, n_out = 150, n_in = 288;
+  constexpr uint32_t n_rows = 23, n_out = 150;
   for (const Kernels* kernels : usable_kernels()) {
     for (uint32_t dtype : kAllDtypes) {
+      const uint32_t n_in = whole_blocks(dtype, 288);
       CAPTURE(std::string(kernels->name));
       CAPTURE(std::string(dtype_name(dtype)));
       const Packed packed(make_source(dtype, n_out, n_in, random));
@@ -129,9 +133,10 @@ TEST_CASE("linear - a row's bits do not depend on the number of rows or its plac
 
 TEST_CASE("linear - a split over groups gives the bits of the whole and writes nothing else") {
   std::mt19937 random(3);
-  constexpr uint32_t n_out = 300, n_in = 96;
+  constexpr uint32_t n_out = 300;
   for (const Kernels* kernels : usable_kernels()) {
     for (uint32_t dtype : kAllDtypes) {
+      const uint32_t n_in = whole_blocks(dtype, 96);
       for (uint32_t n_rows : {1u, 2u, 9u}) {
         CAPTURE(std::string(kernels->name));
         CAPTURE(std::string(dtype_name(dtype)));
@@ -191,9 +196,10 @@ TEST_CASE("linear - bias and accumulation are added after the sum") {
 
 TEST_CASE("linear - a row that is not finite poisons itself and no neighbour") {
   std::mt19937 random(5);
-  constexpr uint32_t n_rows = 4, n_out = 32, n_in = 64;
+  constexpr uint32_t n_rows = 4, n_out = 32;
   for (const Kernels* kernels : usable_kernels()) {
     for (uint32_t dtype : kAllDtypes) {
+      const uint32_t n_in = whole_blocks(dtype, 64);
       for (const float bad : {std::nanf(""), -INFINITY}) {
         CAPTURE(std::string(kernels->name));
         CAPTURE(std::string(dtype_name(dtype)));
@@ -220,7 +226,7 @@ TEST_CASE("packed matrix - a row unpacks to the values of its source") {
   std::mt19937 random(6);
   for (uint32_t dtype : kAllDtypes) {
     CAPTURE(std::string(dtype_name(dtype)));
-    const Source source = make_source(dtype, 83, 96, random);
+    const Source source = make_source(dtype, 83, whole_blocks(dtype, 288), random);
     const Packed packed(source);
     std::vector<float> row(source.n_in);
     for (uint32_t n = 0; n < source.n_out; ++n) {
@@ -228,6 +234,27 @@ TEST_CASE("packed matrix - a row unpacks to the values of its source") {
       for (uint32_t k = 0; k < source.n_in; ++k) {
         CHECK(row[k] == doctest::Approx(source.values[size_t{n} * source.n_in + k]).epsilon(1e-6));
       }
+    }
+  }
+}
+
+TEST_CASE("packed matrix - odd blocks unpack to the values that numpy gives them") {
+  const nlohmann::json golden = nlohmann::json::parse(std::ifstream("tests/data/block_formats.json"));
+  for (uint32_t dtype : kAllDtypes) {
+    CAPTURE(std::string(dtype_name(dtype)));
+    const nlohmann::json& blocks = golden.at(dtype_name(dtype));
+    const std::string hex = blocks.at("hex");
+    const std::vector<double> values = blocks.at("values");
+    Source source{.dtype = dtype, .n_out = 3, .n_in = static_cast<uint32_t>(values.size() / 3)};
+    for (size_t i = 0; i < hex.size(); i += 2) {
+      source.bytes.push_back(static_cast<uint8_t>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+    }
+    REQUIRE(source.bytes.size() == source.n_out * source_row_bytes(dtype, source.n_in));
+    const Packed packed(source);
+    std::vector<float> row(source.n_in);
+    for (uint32_t n = 0; n < source.n_out; ++n) {
+      unpack_row(packed.matrix(), n, row.data());
+      for (uint32_t k = 0; k < source.n_in; ++k) CHECK(row[k] == values[size_t{n} * source.n_in + k]);
     }
   }
 }

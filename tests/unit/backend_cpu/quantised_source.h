@@ -32,7 +32,13 @@ class Packed {
 };
 
 const char* dtype_name(uint32_t dtype);
-constexpr uint32_t kAllDtypes[] = {TENURE_F32,  TENURE_F16,  TENURE_BF16,
-                                   TENURE_Q8_0, TENURE_Q4_0, TENURE_Q4_1};
+constexpr uint32_t kAllDtypes[] = {TENURE_F32,  TENURE_F16,  TENURE_BF16, TENURE_Q8_0,
+                                   TENURE_Q4_0, TENURE_Q4_1, TENURE_Q5_0, TENURE_Q5_1,
+                                   TENURE_Q4_K, TENURE_Q5_K, TENURE_Q6_K};
+// The shortest row of at least n inputs that has whole blocks.
+constexpr uint32_t whole_blocks(uint32_t dtype, uint32_t n) {
+  const uint32_t k = block_format(dtype).k;
+  return (n + k - 1) / k * k;
+}
 
 }  // namespace tenure::cpu::test

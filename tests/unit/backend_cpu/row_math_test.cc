@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
@@ -43,6 +44,7 @@ TEST_CASE("quantise - every value is within half a step, and the block's sums ar
           largest = std::max(largest, std::abs(int{q}));
         }
         CHECK(block.minus_sum == -sum);
+        CHECK(block.minus_first_sum == -std::accumulate(block.q, block.q + 16, 0));
         CHECK(block.scaled_sum == block.scale * static_cast<float>(sum));
         CHECK(largest == 127);
       }

@@ -37,6 +37,14 @@ void Threads::run(const tenure_host* host, uint32_t n_tasks, tenure_task task, v
   for (std::thread& thread : threads) thread.join();
 }
 
+Sizes sizes_for(uint32_t dtype) {
+  Sizes sizes;
+  sizes.n_embd = whole_blocks(dtype, sizes.n_embd);
+  sizes.n_ff = whole_blocks(dtype, sizes.n_ff);
+  sizes.n_heads = whole_blocks(dtype, sizes.n_heads * sizes.head_dim) / sizes.head_dim;
+  return sizes;
+}
+
 SmallInfo::SmallInfo(const Sizes& s) {
   layers.assign(s.n_layers, {.n_kv_heads = s.n_kv_heads,
                              .head_dim = s.head_dim,

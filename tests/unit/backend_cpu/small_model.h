@@ -42,6 +42,9 @@ struct Sizes {
   bool norms = false;  // over the heads of q and k and over what blocks add, in the last layer only
 };
 
+// The defaults, widened to whole blocks of the type.
+Sizes sizes_for(uint32_t dtype);
+
 // A model's info; keeps its layer table.
 struct SmallInfo {
   explicit SmallInfo(const Sizes&);
@@ -51,7 +54,8 @@ struct SmallInfo {
 
 // The weights of the last layer and of no layer, in double; the first layer is there to be told apart.
 struct SmallModel {
-  SmallModel(uint32_t dtype, uint32_t seed, const Sizes& sizes = {});
+  SmallModel(uint32_t dtype, uint32_t seed) : SmallModel(dtype, seed, sizes_for(dtype)) {}
+  SmallModel(uint32_t dtype, uint32_t seed, const Sizes& sizes);
   // Gives them to a backend.
   std::unique_ptr<Weights> load(const Exec&) const;
 

@@ -60,6 +60,27 @@ TEST_CASE("weights - the packed bytes are those of the file's blocks, padded to 
   CHECK(q8.bytes() == uint64_t{576} * 1536 / 32 * 34);
   const PackedMatrix q4{.dtype = TENURE_Q4_1, .n_out = 576, .n_in = 1536};
   CHECK(q4.bytes() == uint64_t{576} * 1536 / 32 * 20);
+  const PackedMatrix q5{.dtype = TENURE_Q5_0, .n_out = 576, .n_in = 1536};
+  CHECK(q5.bytes() == uint64_t{576} * 1536 / 32 * 22);
+  const PackedMatrix q6{.dtype = TENURE_Q6_K, .n_out = 576, .n_in = 1536};
+  CHECK(q6.bytes() == uint64_t{576} * 1536 / 256 * 210);
+  // Scales and minima of 6 bits lie in bytes of their own: 4 bytes more a superblock.
+  const PackedMatrix q4_k{.dtype = TENURE_Q4_K, .n_out = 576, .n_in = 1536};
+  CHECK(q4_k.bytes() == uint64_t{576} * 1536 / 256 * (144 + 4));
+}
+
+TEST_CASE("weights - refuses rows that are no whole number of blocks") {
+  const SmallModel model(TENURE_Q8_0, 43);
+  const Threads threads(1);
+  const SmallInfo info(model.sizes);
+  Weights weights(info.info);
+  tenure_weight weight = describe(TENURE_WEIGHT_Q, 0, model.q);
+  weight.dtype = TENURE_Q4_K;
+  for (uint64_t bytes : {weight.bytes, uint64_t{0}}) {
+    weight.bytes = bytes;
+    CHECK(weights.add(weight, threads.exec()) ==
+          "weight 4 of layer 0 has rows of 96, expected a multiple of 256");
+  }
 }
 
 TEST_CASE("weights - says why a model cannot run here") {

@@ -72,7 +72,7 @@ TEST_CASE("tiny models - a fingerprint names the model in every quantisation, an
     return read_model_config(GgufFile::open("tests/data/" + name)).fingerprint;
   };
   const std::string first = fingerprint("tiny-llama-f32.gguf");
-  for (const char* form : {"f16", "bf16", "q8_0", "q4_0", "q4_1"}) {
+  for (const char* form : {"f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"}) {
     CHECK(fingerprint(std::string("tiny-llama-") + form + ".gguf") == first);
   }
   CHECK(fingerprint("tiny-group3-f32.gguf") != first);
