@@ -56,14 +56,14 @@ struct Kernels {
 };
 
 // Products of prefill rows on matrix units: weights and rows as bf16, sums in f32. Rows may be read up to the next
-// multiple of kTileRowsBf16; what is there is of no account.
+// multiple of kPrefillRowUnit; what is there is of no account.
 struct PrefillProducts {
   const char* name;
   bool (*takes)(uint32_t dtype);  // other weights go through Kernels
   void (*narrow)(const float* x, uint32_t n, uint16_t* out);  // n is a multiple of 16
   void (*linear)(const LinearTask&, uint16_t* panel);         // panel: scratch (kPanelBf16), 64-byte aligned
 };
-constexpr uint32_t kTileRowsBf16 = 32;
+constexpr uint32_t kPrefillRowUnit = 32;
 constexpr uint32_t kPanelBf16 = 2048 * kPanelGroups * kGroupRows;
 // Elements from one row to the next: an odd number of cache lines, so that a tile's rows share no cache set.
 constexpr uint32_t bf16_stride(uint32_t n_in) {

@@ -19,7 +19,7 @@ namespace {
 // Rows (256 of a task) and strip of one piece take 1.25 MiB of a 2 MiB L2.
 constexpr uint32_t kPieceInputs = 2048;
 static_assert(kPanelBf16 >= kPieceInputs * kPanelGroups * kGroupRows);
-static_assert(kBlock == kTileInputs && kGroupRows == kTileLines);
+static_assert(kBlock == kTileInputs && kGroupRows == kTileLines && kPrefillRowUnit == kTileBlockRows);
 constexpr uint32_t kTileElements = kTileBytes / sizeof(uint16_t);
 
 void narrow_row(const float* x, uint32_t n, uint16_t* out) {

@@ -49,9 +49,9 @@ LayerOutput run_layer(Device& device, const Weights& weights, const SmallModel& 
        .v = out.v.data(),
        .hidden = out.hidden.data()});
   out.after_attn = in.x;
-  attn_out(device, weights, model.layer, n_rows, in.mixed.data(), out.after_attn.data());
+  attn_out(device, weights, forward.call, model.layer, in.mixed.data(), out.after_attn.data());
   out.after_mlp = in.x;
-  mlp(device, weights, model.layer, n_rows, out.after_mlp.data());
+  mlp(device, weights, forward.call, model.layer, out.after_mlp.data());
   return out;
 }
 
