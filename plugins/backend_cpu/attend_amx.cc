@@ -5,7 +5,7 @@
 
 namespace tenure::cpu {
 
-const AttendKernels kAttendAmx =
-    attend_kernels_with("amx", prefill_kernel<TileProducts<HardwareTiles>>(), prefill_kernel<ExactProducts>());
+const AttendKernels kAttendAmx = attend_kernels_with("amx", prefill_kernel<TileProducts<HardwareTiles>>(),
+                                                     prefill_kernel<ExactProducts>());
 
 }  // namespace tenure::cpu

@@ -89,7 +89,8 @@ struct PrefillTask {
   uint32_t first_mass_row;
   uint32_t slot_stride;  // n_slots rounded up to kBlockSlots
   // Scratch, 64-byte aligned. Elements are the kernel's: f32 or bf16.
-  // A kernel may read and write rows up to the next multiple of kMaxTileRows; what they hold is of no account.
+  // A kernel may read and write rows up to the next multiple of kMaxTileRows; what they hold is of no
+  // account.
   void* keys;        // (kBlockSlots, head_dim rounded up to the kernel's depth)
   void* values;      // (kBlockSlots, head_dim)
   float* sums;       // (n_rows, head_dim)

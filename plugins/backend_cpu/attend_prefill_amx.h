@@ -1,7 +1,7 @@
-// Prefill products on matrix units, 32 rows of queries at once. Keys and values lie as in attend_prefill_bf16.h:
-// a page's [head_dim / 2][16 slots][2] is a stack of column tiles over dimensions, and two pages'
-// [16 slot pairs][head_dim][2] are column tiles over slots, side by side. Queries and keys are padded with zeros
-// to whole steps of 32 dimensions.
+// Prefill products on matrix units, 32 rows of queries at once. Keys and values lie as in
+// attend_prefill_bf16.h: a page's [head_dim / 2][16 slots][2] is a stack of column tiles over dimensions, and
+// two pages' [16 slot pairs][head_dim][2] are column tiles over slots, side by side. Queries and keys are
+// padded with zeros to whole steps of 32 dimensions.
 #pragma once
 
 #include "attend_prefill_bf16.h"
@@ -39,13 +39,12 @@ struct TileProducts {
     with_tile_counts(n_rows, 2 * kTileLines, [&](auto rows, auto columns) {
       for (uint32_t slot = 0; slot < kPanelSlots; slot += 2 * kTileLines) {
         clear_sums<rows.value, columns.value>(tiles);
-        multiply_steps<rows.value, columns.value>(
-            tiles, {bytes(q), n_steps * kTileInputs * sizeof(Bf16)},
-            {.at = bytes(keys) + slot / 16 * page_bytes,
-             .stride = kTileLineBytes,
-             .next_tile = page_bytes,
-             .next_step = kTileBytes},
-            n_steps);
+        multiply_steps<rows.value, columns.value>(tiles, {bytes(q), n_steps * kTileInputs * sizeof(Bf16)},
+                                                  {.at = bytes(keys) + slot / 16 * page_bytes,
+                                                   .stride = kTileLineBytes,
+                                                   .next_tile = page_bytes,
+                                                   .next_step = kTileBytes},
+                                                  n_steps);
         store_sums<rows.value, columns.value>(tiles, {scores + slot, stride});
       }
     });

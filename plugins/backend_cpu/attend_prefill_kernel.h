@@ -70,9 +70,8 @@ struct RegisterProducts : Fixed {
   // scores (n_rows, stride) of one panel
   static void score(uint32_t n_rows, const Element* q, const Element* keys, uint32_t head_dim, float* scores,
                     uint64_t stride) {
-    with_rows(n_rows, [&](auto rows) {
-      Fixed::template score<rows.count>(q, keys, head_dim, scores, stride);
-    });
+    with_rows(n_rows,
+              [&](auto rows) { Fixed::template score<rows.count>(q, keys, head_dim, scores, stride); });
   }
   static void weigh(const Weighing<Element>& w) {
     with_rows(w.n_rows, [&](auto rows) {

@@ -26,8 +26,8 @@ constexpr uint32_t kTaskRows = 256;
 constexpr uint32_t kHeadRows = 64;
 constexpr uint32_t kSliceGroups = 64;
 
-// Rows as products take them: f32 for plain weights, int8 blocks for quantised ones, or bf16 where prefill has
-// products of its own.
+// Rows as products take them: f32 for plain weights, int8 blocks for quantised ones, or bf16 where prefill
+// has products of its own.
 struct ReadyRows {
   float* plain = nullptr;             // (n_rows, n_in)
   ActivationBlock* blocks = nullptr;  // (n_rows, n_in / 32)
@@ -54,7 +54,7 @@ struct alignas(64) Worker {
   ReadyRows rows;             // kFewRows of the widest input
   float* tile = nullptr;      // see Workspace
   uint16_t* panel = nullptr;  // (kPanelBf16) where prefill has products of its own
-  uint64_t ready_for = 0;  // the region whose rows it holds
+  uint64_t ready_for = 0;     // the region whose rows it holds
 };
 
 struct WorkspaceSize {
@@ -143,8 +143,8 @@ void for_spans(const Device& device, const tenure_forward& forward, const Body& 
   }
 }
 
-// Readies a span's rows, then runs tasks on them: ready(r, row), body(task, worker, rows), r counted in the span.
-// With few rows both share one parallel region.
+// Readies a span's rows, then runs tasks on them: ready(r, row), body(task, worker, rows), r counted in the
+// span. With few rows both share one parallel region.
 template <class Ready, class Body>
 void with_ready_rows(Device& device, const RowSpan& span, uint32_t n_in, uint32_t n_tasks, const Ready& ready,
                      const Body& body) {

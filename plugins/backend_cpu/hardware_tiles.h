@@ -23,8 +23,8 @@ constexpr TileConfig kTileConfig = {.palette = 1,
                                     .line_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
                                     .lines = {16, 16, 16, 16, 16, 16, 16, 16}};
 
-// Configured a kernel call, on whichever worker runs it: tens of cycles against microseconds of products, and an
-// idle worker has no tile state for the system to save.
+// Configured a kernel call, on whichever worker runs it: tens of cycles against microseconds of products, and
+// an idle worker has no tile state for the system to save.
 class HardwareTiles {
  public:
   HardwareTiles() { _tile_loadconfig(&kTileConfig); }

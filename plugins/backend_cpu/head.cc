@@ -59,8 +59,8 @@ void some_logits(Device& device, const Weights& weights, const tenure_forward& f
   const RowSpan span{.first = 0, .n_rows = n_wants, .prefill = nullptr};
   const RowForms forms = forms_for(span, {&w});
   const auto ready = [&](uint32_t i, const ReadyRows& row) {
-    const float sum = device.kernels->rms_norm(x + uint64_t{wants[i].row} * n_embd, weights.output_norm(), n_embd,
-                                               weights.norm_epsilon(), row.plain);
+    const float sum = device.kernels->rms_norm(x + uint64_t{wants[i].row} * n_embd, weights.output_norm(),
+                                               n_embd, weights.norm_epsilon(), row.plain);
     write_forms(device, forms, row.plain, n_embd, row);
     if (!std::isfinite(sum)) note_bad_row(forward, wants[i].row, weights.n_layers());
   };

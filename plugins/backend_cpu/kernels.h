@@ -25,8 +25,8 @@ struct LinearTask {
   const PackedMatrix* weight;
   uint32_t group_begin;
   uint32_t group_end;
-  // quantised weights: ActivationBlock (n_rows, n_blocks); plain weights: float (n_rows, n_in); PrefillProducts:
-  // bf16 (n_rows, bf16_stride(n_in))
+  // quantised weights: ActivationBlock (n_rows, n_blocks); plain weights: float (n_rows, n_in);
+  // PrefillProducts: bf16 (n_rows, bf16_stride(n_in))
   const void* x;
   uint32_t n_rows;
   bool accumulate;
@@ -55,11 +55,11 @@ struct Kernels {
   LogitSlice (*reduce_logits)(const float* logits, uint32_t n);
 };
 
-// Products of prefill rows on matrix units: weights and rows as bf16, sums in f32. Rows may be read up to the next
-// multiple of kPrefillRowUnit; what is there is of no account.
+// Products of prefill rows on matrix units: weights and rows as bf16, sums in f32. Rows may be read up to the
+// next multiple of kPrefillRowUnit; what is there is of no account.
 struct PrefillProducts {
   const char* name;
-  bool (*takes)(uint32_t dtype);  // other weights go through Kernels
+  bool (*takes)(uint32_t dtype);                              // other weights go through Kernels
   void (*narrow)(const float* x, uint32_t n, uint16_t* out);  // n is a multiple of 16
   void (*linear)(const LinearTask&, uint16_t* panel);         // panel: scratch (kPanelBf16), 64-byte aligned
 };
@@ -76,9 +76,9 @@ extern const Kernels kAvx512Kernels;  // needs AVX-512 F, BW, VL, DQ, VNNI
 
 extern const PrefillProducts kAmxProducts;  // needs AVX-512 with BF16 and AMX tiles, permitted (amx.h)
 
-// The best table this CPU runs, or the one of the family `forced` names ("scalar", "avx2", "avx512", "amx", which
-// is avx512 with products of its own for prefill; empty: none is forced). nullptr when the name is unknown or the
-// CPU lacks it.
+// The best table this CPU runs, or the one of the family `forced` names ("scalar", "avx2", "avx512", "amx",
+// which is avx512 with products of its own for prefill; empty: none is forced). nullptr when the name is
+// unknown or the CPU lacks it.
 const Kernels* choose_kernels(const char* forced);
 // nullptr: prefill rows have no products of their own.
 const PrefillProducts* choose_prefill_products(const char* forced);

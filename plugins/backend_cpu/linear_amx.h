@@ -1,11 +1,13 @@
 // Matrix products of prefill rows on matrix units, written once over `Tiles` (tiles.h).
 //
-// A strip of up to 64 outputs is unpacked to bf16 column tiles once and then read by all rows of the task from L2;
-// the packed groups of 16 outputs already are the columns of a tile. bf16 keeps 8 bits of a weight and of an
-// activation; the 32-input blocks of the int8 products would fill half a tile and need a rescaling for each.
+// A strip of up to 64 outputs is unpacked to bf16 column tiles once and then read by all rows of the task
+// from L2; the packed groups of 16 outputs already are the columns of a tile. bf16 keeps 8 bits of a weight
+// and of an activation; the 32-input blocks of the int8 products would fill half a tile and need a rescaling
+// for each.
 //
-// A sum is added up in a fixed order: pieces of kPieceInputs inputs, in a piece step by step. So a row has the same
-// bits whatever rows, outputs or tasks are beside it. Needs AVX-512 with BF16; nothing here may have external linkage.
+// A sum is added up in a fixed order: pieces of kPieceInputs inputs, in a piece step by step. So a row has
+// the same bits whatever rows, outputs or tasks are beside it. Needs AVX-512 with BF16; nothing here may have
+// external linkage.
 #pragma once
 
 #include <immintrin.h>
@@ -36,8 +38,9 @@ inline __m512 load_f16(const uint8_t* p) {
 
 // The inputs `even` and `even` + 1 of 16 outputs.
 inline void store_pair(uint16_t* tile, uint32_t even, __m512 a, __m512 b) {
-  alignas(64) static constexpr uint16_t interleaved[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
-                                                           8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  alignas(64) static constexpr uint16_t interleaved[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                                           21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                                           11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
   const __m512i both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(b, a));
   _mm512_storeu_si512(tile + kGroupRows * even,
                       _mm512_permutexvar_epi16(_mm512_load_si512(interleaved), both));
@@ -56,9 +59,11 @@ inline __m512 nibble(__m512i x) {
 inline void unpack_q8_0(const uint8_t* head, const uint8_t* body, uint32_t, uint16_t* tile) {
   const __m512 d = load_f16(head);
   for (uint32_t k = 0; k < kBlock; k += 4, body += 64) {
-    const __m512i bytes = _mm512_xor_si512(_mm512_loadu_si512(body), _mm512_set1_epi8(static_cast<char>(0x80)));
+    const __m512i bytes =
+        _mm512_xor_si512(_mm512_loadu_si512(body), _mm512_set1_epi8(static_cast<char>(0x80)));
     store_pair(tile, k, _mm512_mul_ps(d, signed_byte<0>(bytes)), _mm512_mul_ps(d, signed_byte<8>(bytes)));
-    store_pair(tile, k + 2, _mm512_mul_ps(d, signed_byte<16>(bytes)), _mm512_mul_ps(d, signed_byte<24>(bytes)));
+    store_pair(tile, k + 2, _mm512_mul_ps(d, signed_byte<16>(bytes)),
+               _mm512_mul_ps(d, signed_byte<24>(bytes)));
   }
 }
 
@@ -118,7 +123,8 @@ void add_sums(const LinearTask& task, const Piece& piece, uint32_t row, uint32_t
     const uint32_t left = task.weight->n_out - group * kGroupRows;
     const __mmask16 kept = static_cast<__mmask16>(left >= kGroupRows ? 0xffffu : (1u << left) - 1);
     const uint32_t column = (group - task.group_begin) * kGroupRows;
-    const __m512 bias = begins && task.bias ? _mm512_maskz_loadu_ps(kept, task.bias + column) : _mm512_setzero_ps();
+    const __m512 bias =
+        begins && task.bias ? _mm512_maskz_loadu_ps(kept, task.bias + column) : _mm512_setzero_ps();
     float* out = task.out + row * task.out_stride + column;
     for (uint32_t r = 0; r < n_rows; ++r, out += task.out_stride) {
       __m512 sum = _mm512_add_ps(_mm512_load_ps(sums + r * kTileBlockRows), bias);
@@ -137,16 +143,17 @@ void multiply_strip(Tiles& tiles, const LinearTask& task, const Piece& piece) {
   const auto* panel = reinterpret_cast<const uint8_t*>(piece.panel);
   for (uint32_t row = 0; row < task.n_rows; row += kTileBlockRows) {
     for (uint32_t g = 0; g < piece.n_groups; g += 2) {
-      with_tile_counts(task.n_rows - row, (piece.n_groups - g) * kGroupRows, [&](auto row_tiles, auto column_tiles) {
-        clear_sums<row_tiles.value, column_tiles.value>(tiles);
-        multiply_steps<row_tiles.value, column_tiles.value>(tiles, {rows + row * row_bytes, row_bytes},
-                                                            {.at = panel + g * group_bytes,
-                                                             .stride = kTileLineBytes,
-                                                             .next_tile = group_bytes,
-                                                             .next_step = kTileBytes},
-                                                            piece.n_steps);
-        store_sums<row_tiles.value, column_tiles.value>(tiles, {sums, kTileBlockRows});
-      });
+      with_tile_counts(
+          task.n_rows - row, (piece.n_groups - g) * kGroupRows, [&](auto row_tiles, auto column_tiles) {
+            clear_sums<row_tiles.value, column_tiles.value>(tiles);
+            multiply_steps<row_tiles.value, column_tiles.value>(tiles, {rows + row * row_bytes, row_bytes},
+                                                                {.at = panel + g * group_bytes,
+                                                                 .stride = kTileLineBytes,
+                                                                 .next_tile = group_bytes,
+                                                                 .next_step = kTileBytes},
+                                                                piece.n_steps);
+            store_sums<row_tiles.value, column_tiles.value>(tiles, {sums, kTileBlockRows});
+          });
       add_sums(task, piece, row, piece.group + g, sums);
     }
   }
@@ -171,8 +178,8 @@ void linear_on_tiles(const LinearTask& task, uint16_t* panel) {
         const GroupView view = view_group(weight, group + g);
         const uint64_t offset = first / kBlock * view.stride;
         for (uint32_t step = 0; step < piece.n_steps; ++step)
-          unpack(view.head + offset + step * view.stride, view.body + offset + step * view.stride, view.min_offset,
-                 panel + (uint64_t{g} * piece.n_steps + step) * kTileElements);
+          unpack(view.head + offset + step * view.stride, view.body + offset + step * view.stride,
+                 view.min_offset, panel + (uint64_t{g} * piece.n_steps + step) * kTileElements);
       }
       tiles.fence();
       multiply_strip(tiles, task, piece);

@@ -5,8 +5,8 @@
 namespace tenure::cpu {
 namespace {
 
-// h = silu(gate x) * (up x) for one task's rows and groups; the worker's tile takes the up projection. Many rows go
-// panel by panel, so that the tile stays in L2; few rows go through in one long read.
+// h = silu(gate x) * (up x) for one task's rows and groups; the worker's tile takes the up projection. Many
+// rows go panel by panel, so that the tile stays in L2; few rows go through in one long read.
 void gated(const Device& device, const LayerWeights& w, const ReadyRows& rows, Cut::Part part, float* h,
            uint32_t worker) {
   float* tile = device.workspace.workers[worker].tile;

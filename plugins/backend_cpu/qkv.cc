@@ -33,7 +33,8 @@ void qkv_of(Device& device, const Weights& weights, const tenure_forward& forwar
     for (; task >= cuts[i].n_tasks(); ++i) task -= cuts[i].n_tasks();
     multiply(device, linear_task(products[i], rows, cuts[i].part(task)), rows, worker);
   };
-  with_ready_rows(device, span, n_embd, cuts[0].n_tasks() + cuts[1].n_tasks() + cuts[2].n_tasks(), ready, run);
+  with_ready_rows(device, span, n_embd, cuts[0].n_tasks() + cuts[1].n_tasks() + cuts[2].n_tasks(), ready,
+                  run);
 }
 
 }  // namespace

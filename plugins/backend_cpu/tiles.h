@@ -1,17 +1,18 @@
-// Products on matrix units, written once over `Tiles`: the hardware's (hardware_tiles.h), or a model of them that
-// tests use where a machine has none.
+// Products on matrix units, written once over `Tiles`: the hardware's (hardware_tiles.h), or a model of them
+// that tests use where a machine has none.
 //
-// A Tiles holds a block of 2 x 2 tiles of f32 sums, two tiles of rows and two of columns, and is configured while
-// it lives. A tile is 16 lines of 64 bytes: 16 x 16 sums, 16 rows of 32 bf16 inputs, or 16 columns of as many
-// inputs as [16 pairs of inputs][16 columns][2]. Its functions are templates over the place in the block:
+// A Tiles holds a block of 2 x 2 tiles of f32 sums, two tiles of rows and two of columns, and is configured
+// while it lives. A tile is 16 lines of 64 bytes: 16 x 16 sums, 16 rows of 32 bf16 inputs, or 16 columns of
+// as many inputs as [16 pairs of inputs][16 columns][2]. Its functions are templates over the place in the
+// block:
 //   fence()                     what was written before is seen by the loads that follow
 //   clear<i, j>()               sums = 0
 //   load_rows<i>(p, stride)     stride in bytes, here and below
 //   load_columns<j>(p, stride)
 //   load_sums<i, j>(p, stride), store_sums<i, j>(p, stride)
 //   multiply<i, j>()            sums(i, j) += rows(i) * columns(j)
-// One multiply sums a line's even and its odd inputs apart, then both, then adds that to the sum: a sum's bits
-// depend on its own row and column and on the order of steps, on nothing else.
+// One multiply sums a line's even and its odd inputs apart, then both, then adds that to the sum: a sum's
+// bits depend on its own row and column and on the order of steps, on nothing else.
 //
 // Included by files compiled for different instruction sets: nothing here may have external linkage.
 #pragma once

@@ -20,9 +20,9 @@ struct Shape {
   uint32_t n_rows, n_out, n_in;
 };
 // Tails in rows and outputs, one tile to several blocks, inputs of one step to three pieces of 2048.
-constexpr Shape kShapes[] = {{1, 1, 32},    {1, 96, 576},  {15, 64, 64}, {16, 17, 96},   {17, 130, 160},
-                             {31, 33, 32},  {32, 48, 64},  {33, 79, 192}, {70, 200, 32}, {2, 20, 2048},
-                             {19, 70, 2080}, {3, 65, 4128}};
+constexpr Shape kShapes[] = {{1, 1, 32},     {1, 96, 576},  {15, 64, 64},   {16, 17, 96},
+                             {17, 130, 160}, {31, 33, 32},  {32, 48, 64},   {33, 79, 192},
+                             {70, 200, 32},  {2, 20, 2048}, {19, 70, 2080}, {3, 65, 4128}};
 
 // To nearest, ties to even; denormals are zero to the instructions.
 float rounded_to_bf16(float x) {

@@ -156,7 +156,8 @@ std::vector<float> normal_rows(uint32_t n_rows, uint32_t n, uint32_t seed) {
   return rows;
 }
 
-Forward::Forward(uint32_t n_rows) : ids(n_rows), positions(n_rows), bad(n_rows, -1), kinds(n_rows, TENURE_ROWS_PREFILL) {
+Forward::Forward(uint32_t n_rows)
+    : ids(n_rows), positions(n_rows), bad(n_rows, -1), kinds(n_rows, TENURE_ROWS_PREFILL) {
   call = {};
   call.head.struct_size = sizeof call;
   call.n_rows = n_rows;

@@ -1,6 +1,6 @@
-// The Tiles of tiles.h in plain C++: what TILELOADD, TDPBF16PS and TILESTORED do by Intel's manual, so that the
-// kernels over them are tested where no machine has AMX. Only the intrinsics of hardware_tiles.h stay unproven
-// there.
+// The Tiles of tiles.h in plain C++: what TILELOADD, TDPBF16PS and TILESTORED do by Intel's manual, so that
+// the kernels over them are tested where no machine has AMX. Only the intrinsics of hardware_tiles.h stay
+// unproven there.
 #pragma once
 
 #include <cstdint>
