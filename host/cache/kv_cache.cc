@@ -11,6 +11,15 @@ constexpr uint32_t max_gap_runs = 8;
 
 }  // namespace
 
+bool KvConfig::has_windows() const {
+  return std::any_of(windows.begin(), windows.end(), [](uint32_t window) { return window != 0; });
+}
+
+uint64_t KvConfig::slots_in(uint32_t layer, uint64_t n_slots, uint64_t n_fed) const {
+  if (windows[layer] == 0) return n_slots;
+  return std::min<uint64_t>(n_fed, uint64_t{windows[layer]} + batch_rows + trim_slots);
+}
+
 KvCache::KvCache(Backend& backend, const DeviceWeights& weights, KvConfig config, KvAccount& account)
     : backend_(backend), weights_(weights), config_(std::move(config)), account_(account) {
   uint32_t n_heads = 0;
@@ -21,10 +30,39 @@ KvCache::KvCache(Backend& backend, const DeviceWeights& weights, KvConfig config
   }
   pages_.resize(n_heads);
   mass_.resize(n_heads);
-  uint32_t n_tables = 1;
-  if (config_.granularity == TENURE_GRANULARITY_LAYER) n_tables = n_layers();
-  if (config_.granularity == TENURE_GRANULARITY_KV_HEAD) n_tables = n_heads;
-  tables_.assign(n_tables, SlotTable(config_.arrays));
+  make_tables();
+}
+
+// One table for all heads that share a kept set, then one for each window.
+void KvCache::make_tables() {
+  const auto join = [&](uint32_t table, uint32_t layer, uint32_t head) {
+    heads_of_table_.resize(std::max<size_t>(heads_of_table_.size(), table + 1));
+    heads_of_table_[table].push_back(head_index(layer, head));
+    table_of_head_[head_index(layer, head)] = table;
+  };
+  table_of_head_.resize(n_heads());
+  for (uint32_t layer = 0; layer < n_layers(); ++layer) {
+    if (config_.windows[layer] != 0) continue;
+    const bool is_shared_with_last = config_.granularity == TENURE_GRANULARITY_TOKEN && n_tables_ > 0;
+    for (uint32_t head = 0; head < n_kv_heads(layer); ++head) {
+      if (config_.granularity == TENURE_GRANULARITY_KV_HEAD || (head == 0 && !is_shared_with_last)) ++n_tables_;
+      join(n_tables_ - 1, layer, head);
+      ++n_heads_decided_;
+    }
+  }
+  window_of_table_.assign(n_tables_, 0);
+  tables_.assign(n_tables_, SlotTable(config_.arrays));
+  for (uint32_t layer = 0; layer < n_layers(); ++layer) {
+    const uint32_t window = config_.windows[layer];
+    if (window == 0) continue;
+    const auto same = std::find(window_of_table_.begin(), window_of_table_.end(), window);
+    const auto table = static_cast<uint32_t>(same - window_of_table_.begin());
+    if (same == window_of_table_.end()) {
+      window_of_table_.push_back(window);
+      tables_.emplace_back(SlotArrays{});
+    }
+    for (uint32_t head = 0; head < n_kv_heads(layer); ++head) join(table, layer, head);
+  }
 }
 
 KvCache::~KvCache() {
@@ -46,37 +84,20 @@ uint64_t KvCache::bytes() const {
   return bytes;
 }
 
-uint32_t KvCache::first_table(uint32_t layer) const {
-  if (config_.granularity == TENURE_GRANULARITY_TOKEN) return 0;
-  return config_.granularity == TENURE_GRANULARITY_LAYER ? layer : first_head_[layer];
-}
-
 uint32_t KvCache::n_tables_of(uint32_t layer) const {
+  if (config_.windows[layer] != 0) return 0;
   return config_.granularity == TENURE_GRANULARITY_KV_HEAD ? n_kv_heads(layer) : 1;
 }
 
-uint32_t KvCache::table_index(uint32_t layer, uint32_t head) const {
-  return first_table(layer) + (config_.granularity == TENURE_GRANULARITY_KV_HEAD ? head : 0);
-}
-
-template <typename F>
-void KvCache::for_heads_of(uint32_t table, F&& f) const {
-  if (config_.granularity == TENURE_GRANULARITY_KV_HEAD) return f(table);
-  uint32_t first = 0;
-  uint32_t last = n_heads();
-  if (config_.granularity == TENURE_GRANULARITY_LAYER) {
-    first = first_head_[table];
-    last = first + config_.n_kv_heads[table];
-  }
-  for (uint32_t head = first; head < last; ++head) f(head);
-}
-
-void KvCache::reserve(uint32_t n_slots) {
-  for (SlotTable& table : tables_) table.reserve(n_slots);
-  for (uint32_t head = 0; head < n_heads(); ++head) {
-    const PagePool& of_layer = pool(layer_of_head_[head]);
-    pages_[head].reserve(size_t{of_layer.runs_for(n_slots)} * run_pages);
-    if (config_.mass) mass_[head].reserve(n_slots);
+void KvCache::reserve(uint32_t n_slots, uint32_t n_fed) {
+  for (size_t i = 0; i < tables_.size(); ++i) {
+    const uint32_t layer = layer_of_head_[heads_of_table_[i].front()];
+    const auto most = static_cast<uint32_t>(config_.slots_in(layer, n_slots, n_fed));
+    tables_[i].reserve(most);
+    for (uint32_t head : heads_of_table_[i]) {
+      pages_[head].reserve(size_t{pool(layer_of_head_[head]).runs_for(most)} * run_pages);
+      if (config_.mass && i < n_tables_) mass_[head].reserve(most);
+    }
   }
 }
 
@@ -87,23 +108,21 @@ void KvCache::clear_mass() {
 // Pages for slots [first_slot, size) of every head of the table; a shared run that will be written is copied first.
 bool KvCache::grow(uint32_t table, uint32_t first_slot) {
   const uint32_t n_slots = tables_[table].size();
-  bool ok = true;
-  for_heads_of(table, [&](uint32_t head) {
-    if (!ok) return;
+  for (uint32_t head : heads_of_table_[table]) {
     PagePool& of_layer = *config_.pools[layer_of_head_[head]];
     const uint32_t have = static_cast<uint32_t>(pages_[head].size()) / run_pages;
     const uint32_t want = of_layer.runs_for(n_slots);
-    if (first_slot < have * of_layer.run_slots()) ok = make_private(head, first_slot, 1).ok();
-    if (ok && want > have) ok = of_layer.take(want - have, account_, pages_[head]);
-    if (config_.mass) mass_[head].resize(n_slots, 0.0f);
-  });
-  return ok;
+    if (first_slot < have * of_layer.run_slots() && !make_private(head, first_slot, 1).ok()) return false;
+    if (want > have && !of_layer.take(want - have, account_, pages_[head])) return false;
+    if (config_.mass && table < n_tables_) mass_[head].resize(n_slots, 0.0f);
+  }
+  return true;
 }
 
 KvCache::Appended& KvCache::next_appended(int32_t first_pos) {
   if (n_appended_ == appended_.size()) {
     appended_.emplace_back();
-    appended_.back().tables.resize(n_tables());
+    appended_.back().tables.resize(tables_.size());
   }
   Appended& appended = appended_[n_appended_++];
   appended.first_pos = first_pos;
@@ -113,7 +132,7 @@ KvCache::Appended& KvCache::next_appended(int32_t first_pos) {
 bool KvCache::append(int32_t first_pos, uint32_t n_rows) {
   Appended& appended = next_appended(first_pos);
   bool ok = true;
-  for (uint32_t index = 0; index < n_tables(); ++index) {
+  for (uint32_t index = 0; index < tables_.size(); ++index) {
     SlotTable& table = tables_[index];
     TableRows& rows = appended.tables[index];
     rows.first_slot = rows.n_unmasked = table.size();
@@ -161,7 +180,7 @@ tenure_kv_view KvCache::view(uint32_t layer, uint32_t head, uint32_t segment) {
   return {
       .pages = pages_[at].data(),
       .pos = table.pos().data(),
-      .mass = config_.mass ? mass_[at].data() : nullptr,
+      .mass = mass_[at].empty() ? nullptr : mass_[at].data(),
       .runs = table.tracks_rank() && !rows.runs.empty() ? rows.runs.data() : nullptr,
       .write_mask = rows.masked ? rows.mask.data() : nullptr,
       .n_runs = table.tracks_rank() ? static_cast<uint32_t>(rows.runs.size()) : 0,
@@ -194,21 +213,19 @@ Status KvCache::make_private(uint32_t head, uint32_t first_slot, uint32_t n_slot
 
 Status KvCache::move_pages(uint32_t table, const Moves& moves) {
   kv_moves_.clear();
-  Status status;
-  for_heads_of(table, [&](uint32_t head) {
+  if (moves.empty()) return {};
+  for (uint32_t head : heads_of_table_[table]) {
     const uint32_t layer = layer_of_head_[head];
-    if (!status.ok() || moves.empty()) return;
-    status = make_private(head, moves.front().dst, moves.back().dst - moves.front().dst + 1);
+    Status status = make_private(head, moves.front().dst, moves.back().dst - moves.front().dst + 1);
+    if (!status.ok()) return status;
     kv_moves_.push_back({.pool = &config_.pools[layer]->kv(),
                          .pages = pages_[head].data(),
                          .moves = moves.data(),
                          .n_moves = static_cast<uint32_t>(moves.size()),
                          .head_dim = config_.head_dims[layer]});
-    if (!config_.mass) return;
-    for (const tenure_kv_move& move : moves) mass_[head][move.dst] = mass_[head][move.src];
-  });
-  if (!status.ok() || moves.empty()) return status;
-  status = backend_.cache_move(kv_moves_);
+    for (size_t i = 0; config_.mass && i < moves.size(); ++i) mass_[head][moves[i].dst] = mass_[head][moves[i].src];
+  }
+  const Status status = backend_.cache_move(kv_moves_);
   return status.ok() ? backend_.synchronize() : status;
 }
 
@@ -220,14 +237,14 @@ Status KvCache::apply(uint32_t first, std::span<const KeptSlots> keep, bool comp
     moves_.clear();
     table.apply(keep[i], compact, moves_, released);
     if (Status status = move_pages(index, moves_); !status.ok()) return status;
-    for_heads_of(index, [&](uint32_t head) {
+    for (uint32_t head : heads_of_table_[index]) {
       PagePool& of_layer = *config_.pools[layer_of_head_[head]];
       std::vector<uint32_t>& pages = pages_[head];
       const size_t n_pages = size_t{of_layer.runs_for(table.size())} * run_pages;
       of_layer.release(std::span(pages).subspan(n_pages), account_);
       pages.resize(n_pages);
       if (config_.mass) mass_[head].resize(table.size());
-    });
+    }
     if (table.tracks_rank() && table.n_gap_runs() > max_gap_runs) {
       if (Status status = flatten_rotation(index); !status.ok()) return status;
     }
@@ -235,23 +252,41 @@ Status KvCache::apply(uint32_t first, std::span<const KeptSlots> keep, bool comp
   return {};
 }
 
+void KvCache::trim_windows(int32_t next_pos) {
+  for (uint32_t index = n_tables_; index < tables_.size(); ++index) {
+    // Slots are in the order of their positions: a window only loses its oldest and takes new ones at the end.
+    SlotTable& table = tables_[index];
+    const int64_t first_seen = int64_t{next_pos} - window_of_table_[index] + 1;
+    const auto pos = table.pos();
+    const auto n_unseen = static_cast<uint32_t>(std::lower_bound(pos.begin(), pos.end(), first_seen) - pos.begin());
+    const uint32_t n = n_unseen - n_unseen % config_.trim_slots;
+    if (n == 0) continue;
+    table.drop_front(n);
+    for (uint32_t head : heads_of_table_[index]) {
+      PagePool& of_layer = *config_.pools[layer_of_head_[head]];
+      std::vector<uint32_t>& pages = pages_[head];
+      const auto n_pages = static_cast<ptrdiff_t>(n / of_layer.page_slots());
+      of_layer.release(std::span(pages).first(static_cast<size_t>(n_pages)), account_);
+      pages.erase(pages.begin(), pages.begin() + n_pages);
+    }
+  }
+}
+
 Status KvCache::flatten_rotation(uint32_t index) {
   SlotTable& table = tables_[index];
   deltas_.clear();
   for (int32_t gap : table.gap()) deltas_.push_back(-gap);
   rotations_.clear();
-  Status status;
-  for_heads_of(index, [&](uint32_t head) {
+  for (uint32_t head : heads_of_table_[index]) {
     const uint32_t layer = layer_of_head_[head];
-    if (status.ok()) status = make_private(head, 0, table.size());
+    if (Status status = make_private(head, 0, table.size()); !status.ok()) return status;
     rotations_.push_back({.pool = &config_.pools[layer]->kv(),
                           .pages = pages_[head].data(),
                           .delta = deltas_.data(),
                           .n_slots = table.size(),
                           .layer = layer});
-  });
-  if (!status.ok()) return status;
-  status = backend_.cache_rotate(weights_, rotations_);
+  }
+  const Status status = backend_.cache_rotate(weights_, rotations_);
   table.clear_gaps();
   return status.ok() ? backend_.synchronize() : status;
 }

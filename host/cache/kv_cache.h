@@ -1,5 +1,8 @@
-// One sequence's KV cache: per (layer, KV head) a ragged list of slots in pages of a shared pool. append and apply are
-// the only mutators. Knows no model and no policy. Engine's thread only.
+// One sequence's KV cache: per (layer, KV head) a ragged list of slots in pages of a shared pool. append, apply and the
+// trimming of windows are the only mutators. Knows no model and no policy. Engine's thread only.
+//
+// A layer with a window is the cache's own: it loses what no coming row sees, and no policy is shown it. Layers of one
+// window hold the same positions, so they share one table; those tables come after the policy's.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +19,16 @@ struct KvConfig {
   std::vector<PagePool*> pools;        // (n_layers)
   std::vector<uint32_t> n_kv_heads;    // (n_layers)
   std::vector<uint32_t> head_dims;     // (n_layers)
+  std::vector<uint32_t> windows;       // (n_layers) positions a row sees at most; 0 = all
+  uint32_t trim_slots = 0;             // a window loses its oldest slots so many at a time: whole runs
+  uint32_t batch_rows = 0;             // rows that one forward adds at most
   uint32_t granularity = TENURE_GRANULARITY_KV_HEAD;
   SlotArrays arrays;
   bool mass = false;  // attention mass is accumulated for every slot
+
+  bool has_windows() const;
+  // The most slots of a head in `layer` where a policy's hold n_slots, after n_fed tokens.
+  uint64_t slots_in(uint32_t layer, uint64_t n_slots, uint64_t n_fed) const;
 };
 
 // Slots of one table that stay, ascending.
@@ -41,14 +51,16 @@ class KvCache {
   const KvAccount& account() const { return account_; }
   uint64_t bytes() const;  // of the pages this sequence holds, those it shares with forks included
 
-  uint32_t n_tables() const { return static_cast<uint32_t>(tables_.size()); }
+  // The policy's tables; a layer with a window has none.
+  uint32_t n_tables() const { return n_tables_; }
+  uint32_t n_heads_decided() const { return n_heads_decided_; }  // KV heads they are about, summed over layers
   SlotTable& table(uint32_t index) { return tables_[index]; }
   const SlotTable& table(uint32_t index) const { return tables_[index]; }
   // Tables of a layer are consecutive; with granularity token there is one for all layers.
-  uint32_t first_table(uint32_t layer) const;
+  uint32_t first_table(uint32_t layer) const { return table_of_head_[head_index(layer, 0)]; }
   uint32_t n_tables_of(uint32_t layer) const;
   const SlotTable& table_of(uint32_t layer, uint32_t head) const { return tables_[table_index(layer, head)]; }
-  // (n_slots) attention mass of one KV head since clear_mass(); empty unless config.mass.
+  // (n_slots) attention mass of one KV head since clear_mass(); empty unless config.mass, and under a window.
   std::span<const float> mass(uint32_t layer, uint32_t head) const { return mass_[head_index(layer, head)]; }
   void clear_mass();
 
@@ -67,7 +79,11 @@ class KvCache {
   // table are appended to `released`, once a table. Blocks until the moves are done.
   Status apply(uint32_t first, std::span<const KeptSlots> keep, bool compact, std::vector<int32_t>& released);
 
-  void reserve(uint32_t n_slots);  // room in the side arrays, so that appends up to there allocate nothing
+  // Layers with a window lose whole trim_slots that rows from next_pos on do not see; pages go back at once.
+  void trim_windows(int32_t next_pos);
+
+  // Room in the side arrays, so that appends up to there allocate nothing: n_slots in a policy's layers, n_fed tokens fed.
+  void reserve(uint32_t n_slots, uint32_t n_fed);
 
  private:
   struct TableRows {  // of one append and one table
@@ -84,14 +100,13 @@ class KvCache {
   };
 
   uint32_t head_index(uint32_t layer, uint32_t head) const { return first_head_[layer] + head; }
-  uint32_t table_index(uint32_t layer, uint32_t head) const;
+  uint32_t table_index(uint32_t layer, uint32_t head) const { return table_of_head_[head_index(layer, head)]; }
+  void make_tables();
   Appended& next_appended(int32_t first_pos);
   bool grow(uint32_t table, uint32_t first_slot);
   Status make_private(uint32_t head, uint32_t first_slot, uint32_t n_slots);
   Status move_pages(uint32_t table, const Moves& moves);
   Status flatten_rotation(uint32_t table);
-  template <typename F>
-  void for_heads_of(uint32_t table, F&& f) const;
 
   Backend& backend_;
   const DeviceWeights& weights_;
@@ -99,6 +114,11 @@ class KvCache {
   KvAccount& account_;
   std::vector<uint32_t> first_head_;          // (n_layers)
   std::vector<uint32_t> layer_of_head_;       // (n_heads)
+  std::vector<uint32_t> table_of_head_;       // (n_heads)
+  std::vector<std::vector<uint32_t>> heads_of_table_;
+  std::vector<uint32_t> window_of_table_;     // 0 for the policy's
+  uint32_t n_tables_ = 0;
+  uint32_t n_heads_decided_ = 0;
   std::vector<SlotTable> tables_;
   std::vector<std::vector<uint32_t>> pages_;  // (n_heads)
   std::vector<std::vector<float>> mass_;      // (n_heads)

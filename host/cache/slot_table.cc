@@ -47,6 +47,11 @@ uint32_t SlotTable::append_rebuilt(int32_t first_pos, uint32_t n, std::span<uint
   return n_made;
 }
 
+void SlotTable::drop_front(uint32_t n) {
+  pos_.erase(pos_.begin(), pos_.begin() + n);
+  flags_.erase(flags_.begin(), flags_.begin() + n);
+}
+
 void SlotTable::move_slot(uint32_t src, uint32_t dst) {
   pos_[dst] = pos_[src];
   flags_[dst] = flags_[src];

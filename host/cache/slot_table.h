@@ -50,6 +50,9 @@ class SlotTable {
   // each hole (decode: one move a released slot). Positions that went are appended to `released`.
   void apply(std::span<const uint32_t> keep, bool compact, Moves& moves, std::vector<int32_t>& released);
 
+  // The first n slots go. For tables without rank, scores and state.
+  void drop_front(uint32_t n);
+
   // Slots in order as runs of equal shift for rows whose gap is row_gap; empty when every shift is 0.
   void runs_for(int32_t row_gap, std::vector<tenure_kv_run>& runs) const;
   // Runs of equal gap in slot order: what attention pays for.

@@ -58,9 +58,10 @@ std::string evidence_cost(Evidence evidence, const ModelConfig& model) {
 
 uint64_t n_tables(Granularity granularity, const ModelConfig& model) {
   if (granularity == Granularity::token) return 1;
-  if (granularity == Granularity::layer) return model.n_layers;
   uint64_t n = 0;
-  for (const LayerConfig& layer : model.layers) n += layer.n_kv_heads;
+  for (const LayerConfig& layer : model.layers) {
+    if (layer.window == 0) n += granularity == Granularity::layer ? 1 : layer.n_kv_heads;
+  }
   return n;
 }
 
@@ -99,7 +100,8 @@ std::vector<StageMemory> MemoryPlanner::cell(const CellPlan& cell) {
   const ModelInfo& info = model(cell.model.path);
   const ModelConfig& config = info.config();
   Backend backend(library(cell.backend.plugin, PluginKind::backend), cell.backend.params);
-  KvMemory memory(backend, config, cell.engine.memory);
+  const uint32_t batch_rows = cell.engine.batch_rows > 0 ? cell.engine.batch_rows : backend.properties().batch_rows;
+  KvMemory memory(backend, config, cell.engine.memory, std::max(batch_rows, backend.properties().row_granularity));
   std::vector<StageMemory> stages;
   for (const StagePlan& stage : cell.stages) {
     const StageWork work = work_of(stage, config.n_ctx);
@@ -123,7 +125,7 @@ std::vector<StageMemory> MemoryPlanner::cell(const CellPlan& cell) {
          .budget_slots = budget.bounded ? budget.slots : 0,
          .session_tokens = script.n_total(),
          .reserved_bytes = reserved.at_start(),
-         .full_bytes = dense_bytes(kv, script.n_total()),
+         .full_bytes = dense_bytes(kv, script.n_total(), script.n_total()),
          .n_sessions = cell.engine.in_flight > 0 ? std::min<uint64_t>(fits, cell.engine.in_flight) : fits,
          .costs = costs_of(work.policy->needs, config)});
   }

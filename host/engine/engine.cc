@@ -15,7 +15,7 @@ uint32_t batch_rows_of(const EngineConfig& config, const Backend& backend) {
   return config.batch_rows > 0 ? config.batch_rows : backend.properties().batch_rows;
 }
 
-uint64_t full_bytes(const SessionScript& script, const KvConfig& kv) { return dense_bytes(kv, script.n_total()); }
+uint64_t full_bytes(const SessionScript& script, const KvConfig& kv) { return dense_bytes(kv, script.n_total(), script.n_total()); }
 
 }  // namespace
 
@@ -24,7 +24,7 @@ Engine::Engine(const Model& model, Backend& backend, const Tokenizer& tokenizer,
       backend_(backend),
       tokenizer_(tokenizer),
       config_(config),
-      memory_(backend, model.config(), config.memory),
+      memory_(backend, model.config(), config.memory, std::max(batch_rows_of(config, backend), backend.properties().row_granularity)),
       activations_(backend, model.config(),
                    std::max(batch_rows_of(config, backend), backend.properties().row_granularity) + config.max_rebuild_rows, 0) {
   config_.batch_rows = std::max(batch_rows_of(config, backend), backend.properties().row_granularity);
@@ -63,7 +63,7 @@ EngineFigures Engine::figures() const {
 }
 
 uint64_t Engine::chunk_bytes(const PolicySettings& policy) {
-  return dense_bytes(memory_.kv_config(policy.k_type, policy.v_type), policy.chunk);
+  return dense_bytes(memory_.kv_config(policy.k_type, policy.v_type), policy.chunk, policy.chunk);
 }
 
 // ---- the thread ----

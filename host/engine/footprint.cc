@@ -6,8 +6,8 @@ namespace tenure {
 namespace {
 
 // Heads of different lengths: the same slots in all, at most one more run a head.
-uint64_t ragged_bytes(const KvConfig& kv, uint64_t mean_slots, bool ragged) {
-  uint64_t bytes = dense_bytes(kv, mean_slots);
+uint64_t ragged_bytes(const KvConfig& kv, uint64_t mean_slots, uint64_t n_fed, bool ragged) {
+  uint64_t bytes = dense_bytes(kv, mean_slots, n_fed);
   for (size_t layer = 0; ragged && layer < kv.pools.size(); ++layer) bytes += kv.n_kv_heads[layer] * kv.pools[layer]->run_bytes();
   return bytes;
 }
@@ -23,15 +23,15 @@ uint64_t longest_generation(const SessionScript& script) {
 uint64_t slot_bytes(const KvConfig& kv) {
   uint64_t bytes = 0;
   for (size_t layer = 0; layer < kv.pools.size(); ++layer) {
-    bytes += kv.n_kv_heads[layer] * kv.pools[layer]->run_bytes() / kv.pools[layer]->run_slots();
+    if (kv.windows[layer] == 0) bytes += kv.n_kv_heads[layer] * kv.pools[layer]->run_bytes() / kv.pools[layer]->run_slots();
   }
   return bytes;
 }
 
-uint64_t dense_bytes(const KvConfig& kv, uint64_t n_slots) {
+uint64_t dense_bytes(const KvConfig& kv, uint64_t n_slots, uint64_t n_fed) {
   uint64_t bytes = 0;
-  for (size_t layer = 0; layer < kv.pools.size(); ++layer) {
-    bytes += uint64_t{kv.n_kv_heads[layer]} * kv.pools[layer]->runs_for(n_slots) * kv.pools[layer]->run_bytes();
+  for (uint32_t layer = 0; layer < kv.pools.size(); ++layer) {
+    bytes += uint64_t{kv.n_kv_heads[layer]} * kv.pools[layer]->runs_for(kv.slots_in(layer, n_slots, n_fed)) * kv.pools[layer]->run_bytes();
   }
   return bytes;
 }
@@ -43,13 +43,13 @@ Footprint footprint(const SessionScript& script, const SessionBudget& budget, co
   const bool has_forks = std::any_of(script.segments.begin(), script.segments.end(), [](const auto& s) { return s.fork; });
   Footprint result;
   if (!budget.bounded || (policy.when & TENURE_PHASE_CHUNK) == 0) {
-    result.steady = dense_bytes(kv, n_total);
+    result.steady = dense_bytes(kv, n_total, n_total);
     uint64_t longest_fork = 0;
     for (const SegmentScript& segment : script.segments) {
       if (segment.fork) longest_fork = std::max<uint64_t>(longest_fork, segment.ids.size() + segment.score.size() + segment.generate);
     }
     // A decision rewrites shared pages; without one only the last run of each head is copied.
-    result.fork = !has_forks ? 0 : budget.bounded ? result.steady : ragged_bytes(kv, longest_fork, true);
+    result.fork = !has_forks ? 0 : budget.bounded ? result.steady : ragged_bytes(kv, longest_fork, longest_fork, true);
     return result;
   }
   const bool in_decode = (policy.when & TENURE_PHASE_DECODE) != 0;
@@ -62,8 +62,8 @@ Footprint footprint(const SessionScript& script, const SessionBudget& budget, co
   // No table holds a position twice.
   const uint64_t steady_slots = std::min<uint64_t>(budget.slots + growth + rebuilt, n_total);
   const uint64_t peak_slots = std::min<uint64_t>(budget.slots + on_top + rebuilt, n_total);
-  result.steady = ragged_bytes(kv, steady_slots, ragged);
-  result.prefill = ragged_bytes(kv, std::max(peak_slots, steady_slots), ragged) - result.steady;
+  result.steady = ragged_bytes(kv, steady_slots, n_total, ragged);
+  result.prefill = ragged_bytes(kv, std::max(peak_slots, steady_slots), n_total, ragged) - result.steady;
   if (has_forks) result.fork = result.steady + result.prefill;
   return result;
 }

@@ -18,9 +18,9 @@ struct Footprint {
 Footprint footprint(const SessionScript& script, const SessionBudget& budget, const KvConfig& kv,
                     uint32_t max_rebuild_rows);
 
-// One slot in every layer and KV head.
+// One slot in every KV head of the layers that a policy decides on.
 uint64_t slot_bytes(const KvConfig& kv);
-// n slots in every layer and KV head of a cache that releases nothing, in whole runs.
-uint64_t dense_bytes(const KvConfig& kv, uint64_t n_slots);
+// n slots in every layer and KV head, in whole runs; in layers with a window what is left of n_fed tokens.
+uint64_t dense_bytes(const KvConfig& kv, uint64_t n_slots, uint64_t n_fed);
 
 }  // namespace tenure

@@ -15,7 +15,8 @@ namespace tenure {
 
 class KvMemory {
  public:
-  KvMemory(Backend& backend, const ModelConfig& config, uint64_t capacity_bytes);
+  // batch_rows: the most rows of one forward.
+  KvMemory(Backend& backend, const ModelConfig& config, uint64_t capacity_bytes, uint32_t batch_rows);
 
   // Pools and shape for caches of these types; made at first use. Throws Error when the backend cannot keep them.
   KvConfig kv_config(Dtype k_type, Dtype v_type);
@@ -33,6 +34,7 @@ class KvMemory {
   Backend& backend_;
   const ModelConfig& config_;
   uint64_t capacity_;
+  uint32_t batch_rows_;
   uint64_t reserved_ = 0;
   std::map<std::tuple<uint32_t, Dtype, Dtype>, std::unique_ptr<PagePool>> pools_;  // by head_dim, k_type, v_type
 };

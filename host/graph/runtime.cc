@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "engine/threads.h"
 #include "error/error.h"
 
@@ -157,6 +159,12 @@ void Runtime::load_policy(const PolicyPlan& plan) {
     throw Error(Code::backend_unsupported,
                 fmt::format("policy \"{}\" needs evidence (bits {:#x}) that this host and backend \"{}\" do not supply", plan.name,
                             missing, backend_->id()));
+  }
+  const auto& layers = info_->config().layers;
+  if (policy->needs().rebuild && std::any_of(layers.begin(), layers.end(), [](const LayerConfig& l) { return l.window != 0; })) {
+    throw Error(Code::unsupported_combination,
+                fmt::format("policy \"{}\" rebuilds tokens, but \"{}\" has layers with a window, which keep nothing to rebuild from",
+                            plan.name, model_path_));
   }
   loaded.settings = policy_settings(plan, *policy);
   loaded.policy = std::move(policy);

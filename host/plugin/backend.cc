@@ -78,13 +78,18 @@ BackendProperties read_properties(const BackendHandle& handle) {
   if (raw.batch_rows == 0) {
     throw Error(Code::plugin_refused, fmt::format("backend \"{}\" says batch_rows = 0", handle.id));
   }
+  if (!std::has_single_bit(raw.slot_granularity)) {
+    throw Error(Code::plugin_refused, fmt::format("backend \"{}\" says slot_granularity = {}, which is no power of two", handle.id,
+                                                  raw.slot_granularity));
+  }
   return {.device = std::string(raw.device.ptr, raw.device.len),
           .code_path = std::string(raw.code_path.ptr, raw.code_path.len),
           .memory_bytes = raw.memory_bytes,
           .batch_rows = raw.batch_rows,
           .evidence = raw.evidence,
           .host_visible = raw.host_visible != 0,
-          .row_granularity = std::max(raw.row_granularity, 1u)};
+          .row_granularity = std::max(raw.row_granularity, 1u),
+          .slot_granularity = raw.slot_granularity};
 }
 
 bool is_power_of_two(uint64_t x) {

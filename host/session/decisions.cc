@@ -42,11 +42,12 @@ bool is_due(Session& session, const DecisionPoint& point) {
   if (policy.scope == BudgetScope::global) return is_over(tables_of(cache, TENURE_ALL_LAYERS));
   for (uint32_t layer = 0; layer < cache.n_layers(); ++layer) {
     const TableRange of_layer = tables_of(cache, layer);
+    if (of_layer.n == 0) continue;
     if (policy.scope == BudgetScope::layer && is_over(of_layer)) return true;
     for (uint32_t i = 0; i < of_layer.n && policy.scope == BudgetScope::head; ++i) {
       if (is_over({.first = of_layer.first + i, .n = 1})) return true;
     }
-    if (policy.granularity == TENURE_GRANULARITY_TOKEN) break;  // the one table of all layers
+    if (policy.granularity == TENURE_GRANULARITY_TOKEN) break;  // the one table of them all
   }
   return false;
 }
@@ -80,6 +81,7 @@ void Decisions::run(std::span<Session* const> sessions) {
   const bool at_once = decides_at_once(policy);
   const uint32_t n_calls = at_once ? 1 : sessions.front()->cache().n_layers();
   for (uint32_t i = 0; i < n_calls; ++i) {
+    if (!at_once && sessions.front()->cache().n_tables_of(i) == 0) continue;  // a layer with a window is the cache's own
     std::erase_if(due_, [](const Session* session) { return !session->policy_active(); });
     select(due_, call, at_once ? TENURE_ALL_LAYERS : i);
   }
@@ -96,6 +98,7 @@ void Decisions::observe(std::span<Session* const> sessions, const tenure_call& c
   const uint32_t n_calls = at_once ? 1 : sessions.front()->cache().n_layers();
   for (uint32_t i = 0; i < n_calls; ++i) {
     const uint32_t layer = at_once ? TENURE_ALL_LAYERS : i;
+    if (tables_of(sessions.front()->cache(), layer).n == 0) continue;
     evidence_list_.clear();
     for (size_t s = 0; s < sessions.size(); ++s) {
       Session& session = *sessions[s];

@@ -89,7 +89,7 @@ bool Session::add_rebuilt(Batch& batch) {
       first = last;
     }
   }
-  const uint64_t heads_per_table = cache_->n_heads() / cache_->n_tables();
+  const uint64_t heads_per_table = cache_->n_heads_decided() / cache_->n_tables();
   result_.rebuilt += n_slots * heads_per_table;
   current().rebuilt += n_slots * heads_per_table;
   result_.rebuild_rows += n_rebuild_rows_;
@@ -106,7 +106,7 @@ bool Session::add_rebuilt(Batch& batch) {
 Status Session::apply(uint32_t first, std::span<const KeptSlots> keep, bool compact) {
   released_now_.clear();
   const Status status = cache_->apply(first, keep, compact, released_now_);
-  const uint64_t n = released_now_.size() * (cache_->n_heads() / cache_->n_tables());
+  const uint64_t n = released_now_.size() * (cache_->n_heads_decided() / cache_->n_tables());
   result_.released += n;
   current().released += n;
   if (policy().policy->needs().rebuild) {

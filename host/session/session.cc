@@ -80,7 +80,7 @@ void Session::reserve() {
     const uint64_t most = uint64_t{setup_.budget.slots} + policy().chunk + policy().slack + policy().period;
     n_slots = std::min(n_total, most + (needs.rebuild ? setup_.max_rebuild_rows : 0));
   }
-  cache_->reserve(static_cast<uint32_t>(n_slots));
+  cache_->reserve(static_cast<uint32_t>(n_slots), static_cast<uint32_t>(n_total));
 }
 
 std::unique_ptr<Session> Session::fork(uint32_t index) const {
@@ -247,6 +247,7 @@ void Session::accept_scores(const Batch& batch) {
 void Session::end_step() {
   if (stage_ == Stage::done || stage_ == Stage::forking || n_rows_ == 0) return;
   n_rows_ = 0;
+  cache_->trim_windows(static_cast<int32_t>(ids_.size()));
   // Only where the engine's way of cutting chunks does not show.
   if (stage_ == Stage::decoding || n_fed_ == feed_.size() || (decides() && n_fed_ == chunk_begin())) note_curve();
   if (stage_ == Stage::feeding && n_fed_ == feed_.size()) {

@@ -37,7 +37,7 @@ struct SessionBudget {
   bool rank_positions = false;
 };
 
-// n_fed: tokens the request feeds; n_total: with max_new_tokens; slot_bytes: one slot in every layer and KV head.
+// n_fed: tokens the request feeds; n_total: with max_new_tokens; slot_bytes: one slot in every KV head that a policy decides on.
 SessionBudget session_budget(const PolicySettings& settings, uint64_t n_fed, uint64_t n_total, uint64_t slot_bytes,
                              uint32_t n_ctx, uint32_t max_rebuild_rows);
 

@@ -14,7 +14,7 @@ const float* PolicyView::mass_of(const KvCache& cache, uint32_t layer, uint32_t 
   sum.assign(cache.table(table).size(), 0.0f);
   uint32_t n_heads = 0;
   for (uint32_t l = first_layer; l < last_layer; ++l) {
-    if (table < cache.first_table(l) || table >= cache.first_table(l) + cache.n_tables_of(l)) continue;
+    if (cache.n_tables_of(l) == 0 || cache.first_table(l) != table) continue;
     for (uint32_t head = 0; head < cache.n_kv_heads(l); ++head) {
       const std::span<const float> mass = cache.mass(l, head);
       for (size_t slot = 0; slot < sum.size(); ++slot) sum[slot] += mass[slot];

@@ -26,6 +26,9 @@ bool is_scalar_string(const GgufValue& value) {
 bool is_integer_array(const GgufValue& value) {
   return value.type == GgufType::array && is_integer(value.element_type);
 }
+bool is_bool_array(const GgufValue& value) {
+  return value.type == GgufType::array && value.element_type == GgufType::boolean;
+}
 bool is_string_array(const GgufValue& value) {
   return value.type == GgufType::array && value.element_type == GgufType::string;
 }
@@ -153,6 +156,14 @@ std::optional<std::vector<uint64_t>> GgufFile::find_uints(std::string_view key) 
   std::vector<uint64_t> numbers(value->count);
   for (uint64_t i = 0; i < value->count; ++i) numbers[i] = to_uint(*value, i * step);
   return numbers;
+}
+
+std::optional<std::vector<bool>> GgufFile::find_bools(std::string_view key) const {
+  const GgufValue* value = find_typed(key, is_bool_array, "an array of bool");
+  if (!value) return std::nullopt;
+  std::vector<bool> bools(value->count);
+  for (uint64_t i = 0; i < value->count; ++i) bools[i] = load<uint8_t>(value->payload, i) != 0;
+  return bools;
 }
 
 std::optional<std::vector<std::string_view>> GgufFile::find_strings(std::string_view key) const {

@@ -79,6 +79,7 @@ class GgufFile {
   std::optional<bool> find_bool(std::string_view key) const;
   std::optional<std::string_view> find_string(std::string_view key) const;
   std::optional<std::vector<uint64_t>> find_uints(std::string_view key) const;
+  std::optional<std::vector<bool>> find_bools(std::string_view key) const;
   std::optional<std::vector<std::string_view>> find_strings(std::string_view key) const;
   // The same, but absence is an error too.
   uint64_t require_uint(std::string_view key) const;

@@ -17,12 +17,24 @@ std::string shape_text(std::span<const uint64_t> shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
 }
 
+// Read with the metadata.
+bool is_rope_factors(std::string_view name) {
+  return name == "rope_freqs.weight" || name == "rope_factors_short.weight" || name == "rope_factors_long.weight";
+}
+
 // Hands out the file's tensors by name and remembers which were asked for.
 class TensorReader {
  public:
   explicit TensorReader(const GgufFile& file) : file_(file) {}
 
-  TensorView norm(const std::string& name, uint64_t n) {
+  bool has(const std::string& name) const { return file_.find(name) != nullptr; }
+
+  bool has_rows(const std::string& name, uint64_t n_out) const {
+    const TensorView* view = file_.find(name);
+    return view && view->n_dims == 2 && view->shape[1] == n_out;
+  }
+
+  TensorView vector(const std::string& name, uint64_t n) {
     const TensorView view = read(name, {n});
     if (view.dtype != Dtype::f32) unsupported_type(name, view, "F32");
     return view;
@@ -37,7 +49,7 @@ class TensorReader {
 
   void refuse_unused() const {
     for (const GgufTensor& tensor : file_.tensors()) {
-      if (used_.count(std::string(tensor.name))) continue;
+      if (used_.count(std::string(tensor.name)) || is_rope_factors(tensor.name)) continue;
       file_.fail(Code::model_unsupported,
                  fmt::format("tensor \"{}\" has no place in this architecture as it is run here",
                              printable(tensor.name)));
@@ -68,31 +80,86 @@ class TensorReader {
   std::set<std::string> used_;
 };
 
-LayerWeights read_layer(TensorReader& tensors, const ModelConfig& config, uint32_t layer) {
-  const auto name = [&](std::string_view role) { return fmt::format("blk.{}.{}.weight", layer, role); };
+// The three projections, each its own tensor or one after the other in attn_qkv; likewise gate and up in ffn_up.
+void read_projections(TensorReader& tensors, const ModelConfig& config, uint32_t layer, LayerWeights& w) {
+  const auto name = [&](std::string_view role) { return fmt::format("blk.{}.{}", layer, role); };
   const LayerConfig& shape = config.layers[layer];
   const uint64_t n_q = uint64_t{config.n_heads} * shape.head_dim;
   const uint64_t n_kv = uint64_t{shape.n_kv_heads} * shape.head_dim;
-  return {
-      .attn_norm = tensors.norm(name("attn_norm"), config.n_embd),
-      .q = tensors.matrix(name("attn_q"), config.n_embd, n_q),
-      .k = tensors.matrix(name("attn_k"), config.n_embd, n_kv),
-      .v = tensors.matrix(name("attn_v"), config.n_embd, n_kv),
-      .attn_output = tensors.matrix(name("attn_output"), n_q, config.n_embd),
-      .ffn_norm = tensors.norm(name("ffn_norm"), config.n_embd),
-      .ffn_gate = tensors.matrix(name("ffn_gate"), config.n_embd, config.n_ff),
-      .ffn_up = tensors.matrix(name("ffn_up"), config.n_embd, config.n_ff),
-      .ffn_down = tensors.matrix(name("ffn_down"), config.n_ff, config.n_embd),
-  };
+  if (tensors.has(name("attn_qkv.weight"))) {
+    const TensorView qkv = tensors.matrix(name("attn_qkv.weight"), config.n_embd, n_q + 2 * n_kv);
+    w.q = rows_of(qkv, 0, n_q);
+    w.k = rows_of(qkv, n_q, n_kv);
+    w.v = rows_of(qkv, n_q + n_kv, n_kv);
+  } else {
+    w.q = tensors.matrix(name("attn_q.weight"), config.n_embd, n_q);
+    w.k = tensors.matrix(name("attn_k.weight"), config.n_embd, n_kv);
+    w.v = tensors.matrix(name("attn_v.weight"), config.n_embd, n_kv);
+  }
+  if (!config.qkv_bias) return;
+  if (tensors.has(name("attn_qkv.bias"))) {
+    const TensorView qkv = tensors.vector(name("attn_qkv.bias"), n_q + 2 * n_kv);
+    w.q_bias = elements_of(qkv, 0, n_q);
+    w.k_bias = elements_of(qkv, n_q, n_kv);
+    w.v_bias = elements_of(qkv, n_q + n_kv, n_kv);
+  } else {
+    w.q_bias = tensors.vector(name("attn_q.bias"), n_q);
+    w.k_bias = tensors.vector(name("attn_k.bias"), n_kv);
+    w.v_bias = tensors.vector(name("attn_v.bias"), n_kv);
+  }
+}
+
+LayerWeights read_layer(TensorReader& tensors, const ModelConfig& config, uint32_t layer) {
+  const auto name = [&](std::string_view role) { return fmt::format("blk.{}.{}.weight", layer, role); };
+  const LayerConfig& shape = config.layers[layer];
+  LayerWeights w;
+  w.attn_norm = tensors.vector(name("attn_norm"), config.n_embd);
+  read_projections(tensors, config, layer, w);
+  w.attn_output = tensors.matrix(name("attn_output"), uint64_t{config.n_heads} * shape.head_dim, config.n_embd);
+  w.ffn_norm = tensors.vector(name("ffn_norm"), config.n_embd);
+  if (!tensors.has_rows(name("ffn_up"), 2 * uint64_t{config.n_ff})) {
+    w.ffn_gate = tensors.matrix(name("ffn_gate"), config.n_embd, config.n_ff);
+    w.ffn_up = tensors.matrix(name("ffn_up"), config.n_embd, config.n_ff);
+  } else {
+    const TensorView both = tensors.matrix(name("ffn_up"), config.n_embd, 2 * uint64_t{config.n_ff});
+    w.ffn_gate = rows_of(both, 0, config.n_ff);
+    w.ffn_up = rows_of(both, config.n_ff, config.n_ff);
+  }
+  w.ffn_down = tensors.matrix(name("ffn_down"), config.n_ff, config.n_embd);
+  if (config.qk_norm) {
+    w.q_norm = tensors.vector(name("attn_q_norm"), shape.head_dim);
+    w.k_norm = tensors.vector(name("attn_k_norm"), shape.head_dim);
+  }
+  if (config.post_norms) {
+    w.attn_post_norm = tensors.vector(name("post_attention_norm"), config.n_embd);
+    w.ffn_post_norm = tensors.vector(name("post_ffw_norm"), config.n_embd);
+  }
+  return w;
 }
 
 }  // namespace
+
+TensorView rows_of(const TensorView& matrix, uint64_t first, uint64_t n) {
+  const uint64_t row_bytes = matrix.bytes.size() / matrix.shape[1];
+  TensorView part = matrix;
+  part.shape[1] = n;
+  part.bytes = matrix.bytes.subspan(first * row_bytes, n * row_bytes);
+  return part;
+}
+
+TensorView elements_of(const TensorView& vector, uint64_t first, uint64_t n) {
+  const uint64_t element_bytes = vector.bytes.size() / vector.shape[0];
+  TensorView part = vector;
+  part.shape[0] = n;
+  part.bytes = vector.bytes.subspan(first * element_bytes, n * element_bytes);
+  return part;
+}
 
 ModelWeights read_model_weights(const GgufFile& file, const ModelConfig& config) {
   TensorReader tensors(file);
   ModelWeights weights;
   weights.token_embd = tensors.matrix("token_embd.weight", config.n_embd, config.n_vocab);
-  weights.output_norm = tensors.norm("output_norm.weight", config.n_embd);
+  weights.output_norm = tensors.vector("output_norm.weight", config.n_embd);
   weights.output =
       config.tied_head ? weights.token_embd : tensors.matrix("output.weight", config.n_embd, config.n_vocab);
   weights.layers.reserve(config.n_layers);

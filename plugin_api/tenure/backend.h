@@ -48,6 +48,10 @@ typedef struct tenure_backend_properties {
   uint32_t evidence;       /* TENURE_EVIDENCE_* bits it can supply; a policy that needs another is refused */
   uint32_t host_visible;   /* 1: the host may read and write memory from alloc() after synchronize() */
   uint32_t row_granularity; /* a chunk is cut only at multiples of this many rows from its start */
+  /* A power of two. Taking the first slot_granularity slots of a head away, or a multiple, changes no bit of rows that see
+   * none of them: how a layer with a window is trimmed. */
+  uint32_t slot_granularity;
+  uint32_t reserved0;
 } tenure_backend_properties;
 
 /* Pages of one (head_dim, k_type, v_type). */

@@ -15,7 +15,7 @@ namespace tenure::cpu {
 namespace {
 
 constexpr size_t kPageBytes = 4096;
-constexpr float kLog2E = 1.44269504089f;
+constexpr double kLog2E = 1.4426950408889634;
 
 class Attention {
  public:
@@ -24,7 +24,7 @@ class Attention {
         call_(call),
         size_(size),
         group_size_(call.n_heads / call.n_kv_heads),
-        scale_(kLog2E / std::sqrt(static_cast<float>(call.head_dim))) {
+        scale_(static_cast<float>(kLog2E * call.scale)) {
     workers_ = base + lay_out(size, base, &memory_);
     WorkerScratch measured;
     worker_bytes_ = lay_out_worker(size, nullptr, &measured);

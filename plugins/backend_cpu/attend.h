@@ -20,6 +20,7 @@ struct AttendCall {
   uint32_t n_kv_heads;
   uint32_t head_dim;
   uint32_t window;        // 0 = all
+  double scale;           // of q.k before the softmax
   const RopeTable* rope;  // of the layer: turns queries for runs with a shift
   const float* q;         // (n_rows, n_heads * head_dim), rotated
   float* out;             // (n_rows, n_heads * head_dim)

@@ -41,6 +41,7 @@ uint64_t lay_out(Workspace& space, bool with_bf16, std::byte* base) {
   // Wanted rows may outnumber a small batch's.
   space.rows = ready_rows(layout, std::max(size.n_rows, kHeadRows), size.widest_input, with_bf16);
   space.feed_forward = layout.array<float>(uint64_t{size.n_rows} * size.n_ff);
+  space.block_output = layout.array<float>(uint64_t{size.n_rows} * size.n_block_output);
   space.slices = layout.array<LogitSlice>(uint64_t{size.n_slices} * kHeadRows);
   // A tile holds the up projection next to the gate's, or a slice of logits.
   const uint64_t tile =
@@ -63,10 +64,12 @@ uint32_t divide_up(uint32_t a, uint32_t b) {
 void Device::reserve(const Weights& weights, uint32_t n_rows) {
   Workspace next;
   const WorkspaceSize& old = workspace.size;
-  next.size = {.n_rows = std::max(old.n_rows, n_rows),
-               .widest_input = std::max(old.widest_input, weights.widest_input()),
-               .n_ff = std::max(old.n_ff, weights.n_ff()),
-               .n_slices = std::max(old.n_slices, divide_up(weights.head().n_groups(), kSliceGroups))};
+  next.size = {
+      .n_rows = std::max(old.n_rows, n_rows),
+      .widest_input = std::max(old.widest_input, weights.widest_input()),
+      .n_ff = std::max(old.n_ff, weights.n_ff()),
+      .n_block_output = std::max(old.n_block_output, weights.has_post_norms() ? weights.n_embd() : 0),
+      .n_slices = std::max(old.n_slices, divide_up(weights.head().n_groups(), kSliceGroups))};
   next.workers.resize(exec.n_workers());
   const bool with_bf16 = prefill != nullptr;
   next.memory = Block::map(lay_out(next, with_bf16, nullptr));

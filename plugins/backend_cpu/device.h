@@ -61,7 +61,8 @@ struct WorkspaceSize {
   uint32_t n_rows = 0;
   uint32_t widest_input = 0;
   uint32_t n_ff = 0;
-  uint32_t n_slices = 0;  // of a row of logits
+  uint32_t n_block_output = 0;  // n_embd where blocks' outputs are normed, else 0
+  uint32_t n_slices = 0;        // of a row of logits
 };
 
 // All scratch of a forward, allocated by reserve().
@@ -70,6 +71,7 @@ struct Workspace {
   WorkspaceSize size;
   ReadyRows rows;                 // (n_rows) of the widest input
   float* feed_forward = nullptr;  // (n_rows, n_ff)
+  float* block_output = nullptr;  // (n_rows, n_embd) what attn_out or mlp adds, until it is normed
   LogitSlice* slices = nullptr;   // (n_slices, kHeadRows)
   std::vector<Worker> workers;
   uint64_t region = 0;
@@ -174,6 +176,20 @@ void with_ready_rows(Device& device, const RowSpan& span, uint32_t n_in, uint32_
     body(task, worker, own.rows);
   });
 }
+
+// body(row) for each row; up to kFewRows on the calling thread, without a parallel region.
+template <class Body>
+void for_rows(const Device& device, uint32_t n_rows, const Body& body) {
+  device.exec.for_each((n_rows + kFewRows - 1) / kFewRows, [&](uint32_t task, uint32_t) {
+    const uint32_t begin = task * kFewRows;
+    for (uint32_t row = begin; row < begin + kFewRows && row < n_rows; ++row) body(row);
+  });
+}
+
+// The product that a block adds to x. Where a post norm comes between, it goes to scratch: a norm needs the
+// whole row, and add_normed() adds it.
+Product block_product(const Device&, const PackedMatrix&, const float* post_norm, float* x);
+void add_normed(const Device&, const Weights&, const float* post_norm, uint32_t n_rows, float* x);
 
 // ---- ops, one file each; arguments as in <tenure/backend.h> ----
 void embed(Device&, const Weights&, const tenure_forward&, float* x);

@@ -48,10 +48,15 @@ struct Kernels {
   void (*linear)(const LinearTask&);
   // n is a multiple of 32
   void (*quantise)(const float* x, uint32_t n, ActivationBlock* out);
-  // out = x / rms(x) * weight; n is a multiple of 16. Returns sum(x^2): not finite when the row is not.
+  // out = x / rms(x) * weight; n is a multiple of 16, out may be x. Returns sum(x^2): not finite when the row
+  // is not.
   float (*rms_norm)(const float* x, const float* weight, uint32_t n, float epsilon, float* out);
+  // x += added / rms(added) * weight; n is a multiple of 16
+  void (*add_rms_norm)(const float* added, const float* weight, uint32_t n, float epsilon, float* x);
   // gate = silu(gate) * up
   void (*silu_mul)(float* gate, const float* up, uint32_t n);
+  // gate = gelu(gate) * up, by the formula of TENURE_ACTIVATION_GELU_TANH
+  void (*gelu_mul)(float* gate, const float* up, uint32_t n);
   LogitSlice (*reduce_logits)(const float* logits, uint32_t n);
 };
 

@@ -152,7 +152,9 @@ const Kernels kAvx2Kernels = {.name = "avx2",
                               .linear = linear_any<Avx2>,
                               .quantise = quantise<Avx2>,
                               .rms_norm = rms_norm<Avx2>,
+                              .add_rms_norm = add_rms_norm<Avx2>,
                               .silu_mul = silu_mul<Avx2>,
+                              .gelu_mul = gelu_mul<Avx2>,
                               .reduce_logits = reduce_logits<Avx2>};
 
 }  // namespace tenure::cpu

@@ -87,7 +87,9 @@ const Kernels kAvx512Kernels = {.name = "avx512",
                                 .linear = linear_any<Avx512>,
                                 .quantise = quantise<Avx512>,
                                 .rms_norm = rms_norm<Avx512>,
+                                .add_rms_norm = add_rms_norm<Avx512>,
                                 .silu_mul = silu_mul<Avx512>,
+                                .gelu_mul = gelu_mul<Avx512>,
                                 .reduce_logits = reduce_logits<Avx512>};
 
 }  // namespace tenure::cpu

@@ -178,7 +178,9 @@ const Kernels kScalarKernels = {.name = "scalar",
                                 .linear = linear_any<Scalar>,
                                 .quantise = quantise<Scalar>,
                                 .rms_norm = rms_norm<Scalar>,
+                                .add_rms_norm = add_rms_norm<Scalar>,
                                 .silu_mul = silu_mul<Scalar>,
+                                .gelu_mul = gelu_mul<Scalar>,
                                 .reduce_logits = reduce_logits<Scalar>};
 
 }  // namespace tenure::cpu

@@ -119,7 +119,8 @@ tenure_status properties(const tenure_backend* self, tenure_backend_properties* 
                          TENURE_EVIDENCE_K_POST | TENURE_EVIDENCE_HIDDEN | TENURE_EVIDENCE_ATTENTION_MASS |
                          TENURE_EVIDENCE_TOKEN_IDS,
              .host_visible = 1,
-             .row_granularity = kMassTokens});  // mass is summed in groups of so many rows
+             .row_granularity = kMassTokens,     // mass is summed in groups of so many rows
+             .slot_granularity = kBlockSlots});  // prefill's blocks and decode's splits begin at multiples of it
   return TENURE_OK;
 }
 
@@ -307,6 +308,7 @@ tenure_status attend_op(tenure_backend* self, const tenure_forward* forward, uin
                                        .n_kv_heads = info.n_kv_heads,
                                        .head_dim = info.head_dim,
                                        .window = info.window,
+                                       .scale = info.attention_scale,
                                        .rope = &w.rope(layer),
                                        .q = q,
                                        .out = out},

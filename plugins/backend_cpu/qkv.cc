@@ -7,6 +7,21 @@ namespace tenure::cpu {
 
 namespace {
 
+// Every head of q and k, normed where it lies: its sum of squares is over outputs of more than one task.
+void norm_heads(const Device& device, const Weights& weights, uint32_t n_rows, const QkvCall& call) {
+  const LayerWeights& w = weights.layer(call.layer);
+  const uint32_t head_dim = weights.layer_info(call.layer).head_dim;
+  const uint32_t n_kv_heads = weights.layer_info(call.layer).n_kv_heads;
+  const auto norm = [&](float* row, uint32_t n_heads, const float* gain) {
+    for (float* head = row; head != row + uint64_t{n_heads} * head_dim; head += head_dim)
+      device.kernels->rms_norm(head, gain, head_dim, weights.norm_epsilon(), head);
+  };
+  for_rows(device, n_rows, [&](uint32_t row) {
+    norm(call.q + uint64_t{row} * weights.n_heads() * head_dim, weights.n_heads(), w.q_norm);
+    norm(call.k + uint64_t{row} * n_kv_heads * head_dim, n_kv_heads, w.k_norm);
+  });
+}
+
 void qkv_of(Device& device, const Weights& weights, const tenure_forward& forward, const QkvCall& call,
             const RowSpan& span) {
   const LayerWeights& w = weights.layer(call.layer);
@@ -41,6 +56,7 @@ void qkv_of(Device& device, const Weights& weights, const tenure_forward& forwar
 
 void qkv(Device& device, const Weights& weights, const tenure_forward& forward, const QkvCall& call) {
   for_spans(device, forward, [&](const RowSpan& span) { qkv_of(device, weights, forward, call, span); });
+  if (weights.layer(call.layer).q_norm) norm_heads(device, weights, forward.n_rows, call);
 }
 
 }  // namespace tenure::cpu

@@ -11,10 +11,13 @@ constexpr uint32_t kRowsPerTask = 16;
 
 }  // namespace
 
-RopeTable::RopeTable(double base, uint32_t rope_dim, uint32_t kind)
-    : base_(base), rope_dim_(rope_dim), kind_(kind) {
+RopeTable::RopeTable(double base, uint32_t rope_dim, uint32_t kind, std::span<const float> factors)
+    : base_(base), rope_dim_(rope_dim), kind_(kind), factors_(factors.begin(), factors.end()) {
   const uint32_t n_pairs = rope_dim / 2;
-  for (uint32_t i = 0; i < n_pairs; ++i) frequency_.push_back(std::pow(base, -2.0 * i / rope_dim));
+  for (uint32_t i = 0; i < n_pairs; ++i) {
+    const double factor = factors.empty() ? 1.0 : static_cast<double>(factors[i]);
+    frequency_.push_back(std::pow(base, -2.0 * i / rope_dim) / factor);
+  }
   for (uint32_t p = 0; p < kFine; ++p)
     for (uint32_t i = 0; i < n_pairs; ++i)
       fine_.push_back({std::cos(p * frequency_[i]), std::sin(p * frequency_[i])});

@@ -4,6 +4,7 @@
 #include <tenure/backend.h>
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "attend_exec.h"
@@ -16,7 +17,8 @@ namespace tenure::cpu {
 // ones are right, too, but cost a sincos a pair.
 class RopeTable {
  public:
-  RopeTable(double base, uint32_t rope_dim, uint32_t kind);  // kind: TENURE_ROPE_*
+  // kind: TENURE_ROPE_*. factors (rope_dim / 2) divide the pairs' angles; empty = all 1. They are copied.
+  RopeTable(double base, uint32_t rope_dim, uint32_t kind, std::span<const float> factors = {});
 
   void reserve(uint32_t n_positions);  // allocates; not while other threads read
   // Floats `at` needs.
@@ -27,6 +29,7 @@ class RopeTable {
   double base() const { return base_; }
   uint32_t rope_dim() const { return rope_dim_; }
   uint32_t kind() const { return kind_; }
+  std::span<const float> factors() const { return factors_; }
 
  private:
   struct Turn {
@@ -38,6 +41,7 @@ class RopeTable {
   double base_;
   uint32_t rope_dim_;
   uint32_t kind_;
+  std::vector<float> factors_;     // (rope_dim / 2) or none
   std::vector<double> frequency_;  // (rope_dim / 2)
   std::vector<Turn> fine_;         // (256, rope_dim / 2)
   std::vector<Turn> coarse_;       // (n, rope_dim / 2)

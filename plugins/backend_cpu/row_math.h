@@ -59,19 +59,31 @@ void quantise(const float* x, uint32_t n, ActivationBlock* out) {
   }
 }
 
+// n is a multiple of 16; a head of 16 or 48 ends in half a step.
 template <class Isa>
-float rms_norm(const float* x, const float* weight, uint32_t n, float epsilon, float* out) {
+[[gnu::always_inline]] inline float sum_squares(const float* x, uint32_t n) {
   using F = typename Isa::F;
   F even = Isa::zero();
   F odd = Isa::zero();
-  for (uint32_t i = 0; i < n; i += 2 * kLanes) {
+  uint32_t i = 0;
+  for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
     const F a = Isa::load(x + i);
     const F b = Isa::load(x + i + kLanes);
     even = Isa::fma(a, a, even);
     odd = Isa::fma(b, b, odd);
   }
-  const float sum = Isa::reduce_add(Isa::add(even, odd));
-  const F scale = Isa::set1(1.0f / __builtin_sqrtf(sum / static_cast<float>(n) + epsilon));
+  if (i < n) even = Isa::fma(Isa::load(x + i), Isa::load(x + i), even);
+  return Isa::reduce_add(Isa::add(even, odd));
+}
+
+inline float inverse_rms(float sum, uint32_t n, float epsilon) {
+  return 1.0f / __builtin_sqrtf(sum / static_cast<float>(n) + epsilon);
+}
+
+template <class Isa>
+float rms_norm(const float* x, const float* weight, uint32_t n, float epsilon, float* out) {
+  const float sum = sum_squares<Isa>(x, n);
+  const typename Isa::F scale = Isa::set1(inverse_rms(sum, n, epsilon));
   for (uint32_t i = 0; i < n; i += kLanes) {
     Isa::store(out + i, Isa::mul(Isa::mul(Isa::load(x + i), scale), Isa::load(weight + i)));
   }
@@ -79,19 +91,52 @@ float rms_norm(const float* x, const float* weight, uint32_t n, float epsilon, f
 }
 
 template <class Isa>
-[[gnu::always_inline]] inline typename Isa::F silu(typename Isa::F x) {
-  return Isa::div(x, Isa::add(Isa::set1(1.0f), exp<Isa>(Isa::sub(Isa::zero(), x))));
+void add_rms_norm(const float* added, const float* weight, uint32_t n, float epsilon, float* x) {
+  const typename Isa::F scale = Isa::set1(inverse_rms(sum_squares<Isa>(added, n), n, epsilon));
+  for (uint32_t i = 0; i < n; i += kLanes) {
+    const typename Isa::F normed = Isa::mul(Isa::load(added + i), scale);
+    Isa::store(x + i, Isa::fma(normed, Isa::load(weight + i), Isa::load(x + i)));
+  }
+}
+
+template <class Isa>
+struct Silu {
+  [[gnu::always_inline]] static inline typename Isa::F of(typename Isa::F x) {
+    return Isa::div(x, Isa::add(Isa::set1(1.0f), exp<Isa>(Isa::sub(Isa::zero(), x))));
+  }
+};
+
+// (1 + tanh(u)) / 2 is 1 / (1 + e^(-2u)): no difference of near numbers, and no tail that overflows.
+template <class Isa>
+struct Gelu {
+  [[gnu::always_inline]] static inline typename Isa::F of(typename Isa::F x) {
+    using F = typename Isa::F;
+    // -2u = x * (a + b x^2), a = -2 sqrt(2 / pi), b = 0.044715 a
+    const F factor = Isa::fma(Isa::mul(x, x), Isa::set1(-0.0713548163f), Isa::set1(-1.595769122f));
+    return Isa::div(x, Isa::add(Isa::set1(1.0f), exp<Isa>(Isa::mul(x, factor))));
+  }
+};
+
+template <class Isa, class Activation>
+[[gnu::always_inline]] inline void activate_mul(float* gate, const float* up, uint32_t n) {
+  uint32_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    Isa::store(gate + i, Isa::mul(Activation::of(Isa::load(gate + i)), Isa::load(up + i)));
+  if (i == n) return;
+  const uint32_t left = n - i;
+  Isa::store_first(gate + i,
+                   Isa::mul(Activation::of(Isa::load_first(gate + i, left)), Isa::load_first(up + i, left)),
+                   left);
 }
 
 template <class Isa>
 void silu_mul(float* gate, const float* up, uint32_t n) {
-  uint32_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    Isa::store(gate + i, Isa::mul(silu<Isa>(Isa::load(gate + i)), Isa::load(up + i)));
-  if (i == n) return;
-  const uint32_t left = n - i;
-  Isa::store_first(gate + i,
-                   Isa::mul(silu<Isa>(Isa::load_first(gate + i, left)), Isa::load_first(up + i, left)), left);
+  activate_mul<Isa, Silu<Isa>>(gate, up, n);
+}
+
+template <class Isa>
+void gelu_mul(float* gate, const float* up, uint32_t n) {
+  activate_mul<Isa, Gelu<Isa>>(gate, up, n);
 }
 
 // A row's last lanes, filled up with `fill`.

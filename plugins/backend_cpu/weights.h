@@ -24,6 +24,11 @@ struct LayerWeights {
   PackedMatrix attn_out;  // (n_embd, n_heads * head_dim)
   PackedMatrix gate, up;  // (n_ff, n_embd)
   PackedMatrix down;      // (n_embd, n_ff)
+  // NULL: nothing is normed there.
+  const float* q_norm = nullptr;  // (head_dim) of each query head
+  const float* k_norm = nullptr;
+  const float* attn_post_norm = nullptr;  // (n_embd) of what the block adds to x
+  const float* ffn_post_norm = nullptr;
 };
 
 class Weights {
@@ -45,6 +50,7 @@ class Weights {
   uint64_t bytes() const { return arena_.bytes(); }
   uint32_t n_layers() const { return static_cast<uint32_t>(layers_.size()); }
   const LayerWeights& layer(uint32_t i) const { return layers_[i]; }
+  // Without its rope_factors, which are the host's: rope() has them.
   const tenure_layer_info& layer_info(uint32_t i) const { return layer_info_[i]; }
   const PackedMatrix& token_embd() const { return token_embd_; }
   const PackedMatrix& head() const { return output_.data ? output_ : token_embd_; }
@@ -57,6 +63,10 @@ class Weights {
   uint32_t n_vocab() const { return n_vocab_; }
   uint32_t n_heads() const { return n_heads_; }
   float norm_epsilon() const { return norm_epsilon_; }
+  float embedding_scale() const { return embedding_scale_; }
+  uint32_t activation() const { return activation_; }
+  // In any layer.
+  bool has_post_norms() const;
   uint32_t widest_input() const;      // the largest n_in of any matrix
   uint32_t widest_attention() const;  // the largest n_heads * head_dim
 
@@ -72,7 +82,8 @@ class Weights {
   Place layer_place(uint32_t role, uint32_t layer);
 
   uint32_t n_embd_, n_ff_, n_vocab_, n_heads_;
-  float norm_epsilon_;
+  float norm_epsilon_, embedding_scale_;
+  uint32_t activation_;
   std::vector<tenure_layer_info> layer_info_;
   std::vector<LayerWeights> layers_;
   PackedMatrix token_embd_, output_;

@@ -1,7 +1,10 @@
 // What a backend owes its caller besides numbers: refusals, order, struct sizes, errors.
 #include <doctest/doctest.h>
 
+#include <bit>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <string>
 
 #include "conformance/test_cache.h"
@@ -89,6 +92,7 @@ TEST_CASE("properties - say what the engine plans by") {
   CHECK(!p.code_path.empty());
   CHECK(p.batch_rows >= 1);
   CHECK(p.row_granularity >= 1);
+  CHECK(std::has_single_bit(p.slot_granularity));
   CHECK((p.evidence & TENURE_EVIDENCE_ATTENTION_MASS) != 0);
 }
 
@@ -100,10 +104,14 @@ TEST_CASE("supports_weight - knows every matrix type, f32 vectors, and nothing e
     CHECK(!backend().supports_weight(role, Dtype::i32));
     CHECK(!backend().supports_weight(role, static_cast<Dtype>(4711)));
   }
-  for (uint32_t role : {TENURE_WEIGHT_ATTN_NORM, TENURE_WEIGHT_OUTPUT_NORM, TENURE_WEIGHT_V_BIAS}) {
+  for (uint32_t role :
+       {TENURE_WEIGHT_ATTN_NORM, TENURE_WEIGHT_OUTPUT_NORM, TENURE_WEIGHT_V_BIAS, TENURE_WEIGHT_Q_NORM,
+        TENURE_WEIGHT_K_NORM, TENURE_WEIGHT_ATTN_POST_NORM, TENURE_WEIGHT_FFN_POST_NORM}) {
     CHECK(backend().supports_weight(role, Dtype::f32));
     CHECK(!backend().supports_weight(role, Dtype::q8_0));
+    CHECK(!backend().supports_weight(role, Dtype::f16));
   }
+  CHECK(!backend().supports_weight(TENURE_WEIGHT_FFN_POST_NORM + 1, Dtype::f32));
   CHECK(!backend().supports_weight(99, Dtype::f32));
 }
 
@@ -192,6 +200,68 @@ TEST_CASE("weights - what does not fit the model, comes twice or is missing is r
   raw->weights_destroy(weights);
   model.layer.n_kv_heads = 3;
   CHECK(create_weights(raw, &model.info) == TENURE_UNSUPPORTED);
+}
+
+TEST_CASE("weights_create - refuses what it cannot compute and says what") {
+  const RawBackend raw;
+  const auto why = [&](auto change) {
+    SmallModel model;
+    change(model);
+    tenure_error error{.head = {.struct_size = sizeof error}};
+    tenure_weights* weights = nullptr;
+    CHECK(raw->weights_create(raw.self(), &model.info, &weights, &error) == TENURE_UNSUPPORTED);
+    CHECK(error.code == TENURE_UNSUPPORTED);
+    return std::string(error.text);
+  };
+  const auto says = [](const std::string& text, const char* what) { return text.find(what) != text.npos; };
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  CHECK(says(why([](SmallModel& m) { m.info.activation = 2; }), "activation"));
+  for (double scale : {0.0, -1.0, infinity, std::nan("")}) {
+    CAPTURE(scale);
+    CHECK(says(why([&](SmallModel& m) { m.layer.attention_scale = scale; }), "attention_scale"));
+    CHECK(says(why([&](SmallModel& m) { m.info.embedding_scale = static_cast<float>(scale); }),
+               "embedding_scale"));
+    std::vector<float> factors(16, 1.0f);
+    factors.back() = static_cast<float>(scale);
+    CHECK(says(why([&](SmallModel& m) { m.layer.rope_factors = factors.data(); }), "rope factor"));
+  }
+}
+
+TEST_CASE("weights_finish - a norm over queries needs one over keys; a post norm needs nothing") {
+  const RawBackend raw;
+  const SmallModel model;
+  tenure_weights* weights = nullptr;
+  REQUIRE(raw->weights_create(raw.self(), &model.info, &weights, nullptr) == TENURE_OK);
+  const std::vector<float> ones(32 * 32, 1.0f);
+  const auto add = [&](uint32_t role, uint64_t n_out) {
+    const tenure_weight weight{.head = {.struct_size = sizeof weight},
+                               .role = role,
+                               .layer = role <= TENURE_WEIGHT_OUTPUT ? TENURE_ALL_LAYERS : 0,
+                               .dtype = TENURE_F32,
+                               .n_out = n_out,
+                               .n_in = 32,
+                               .data = ones.data(),
+                               .bytes = n_out * 32 * sizeof(float)};
+    REQUIRE(raw->weights_add(weights, &weight, nullptr) == TENURE_OK);
+  };
+  for (uint32_t role :
+       {TENURE_WEIGHT_TOKEN_EMBD, TENURE_WEIGHT_Q, TENURE_WEIGHT_K, TENURE_WEIGHT_V, TENURE_WEIGHT_ATTN_OUT,
+        TENURE_WEIGHT_FFN_GATE, TENURE_WEIGHT_FFN_UP, TENURE_WEIGHT_FFN_DOWN}) {
+    add(role, 32);
+  }
+  for (uint32_t role : {TENURE_WEIGHT_OUTPUT_NORM, TENURE_WEIGHT_ATTN_NORM, TENURE_WEIGHT_FFN_NORM,
+                        TENURE_WEIGHT_FFN_POST_NORM}) {
+    add(role, 1);
+  }
+  uint64_t bytes = 0;
+  tenure_error error{.head = {.struct_size = sizeof error}};
+  CHECK(raw->weights_finish(weights, &bytes, &error) == TENURE_OK);
+  add(TENURE_WEIGHT_Q_NORM, 1);
+  CHECK(raw->weights_finish(weights, &bytes, &error) == TENURE_INVALID_STATE);
+  CHECK(std::string(error.text).find("key norm of layer 0") != std::string::npos);
+  add(TENURE_WEIGHT_K_NORM, 1);
+  CHECK(raw->weights_finish(weights, &bytes, &error) == TENURE_OK);
+  raw->weights_destroy(weights);
 }
 
 TEST_CASE("weights_finish - counts the packed bytes") {

@@ -28,9 +28,11 @@ ModelShape attention_shape(uint32_t group_size, uint32_t n_kv_heads, uint32_t he
           .window = window};
 }
 // n_heads * head_dim is a multiple of 32, as every quantised product needs.
-const ModelShape shapes[] = {attention_shape(1, 2, 16), attention_shape(3, 2, 16), attention_shape(3, 1, 32),
-                             attention_shape(3, 3, 64), attention_shape(4, 2, 64), attention_shape(4, 1, 128),
-                             attention_shape(1, 2, 48), attention_shape(1, 1, 128)};
+const ModelShape shapes[] = {
+    attention_shape(1, 2, 16),  attention_shape(3, 2, 16),  attention_shape(3, 1, 32),
+    attention_shape(3, 3, 64),  attention_shape(4, 2, 64),  attention_shape(4, 1, 128),
+    attention_shape(1, 2, 48),  attention_shape(1, 1, 128), attention_shape(8, 1, 128),
+    attention_shape(1, 2, 256), attention_shape(4, 1, 256), attention_shape(8, 1, 256)};
 
 // 16-bit caches allow bf16 products in prefill; decode rows and f32 caches are f32 throughout.
 double tolerance(const KvTypes& types, uint32_t kind) {
@@ -44,17 +46,27 @@ struct Sequences {
   TestSequence decoding, rebuilding, fresh, hollow;
 };
 
+struct Case {
+  KvTypes types;
+  uint32_t n_held = 133;  // positions held before the forward under test
+  uint32_t n_runs = 0;
+  int32_t start = 0;  // the first position; what lay before it is trimmed away
+};
+
 // What the sequences hold before the forward under test: ragged heads, and one head of `hollow` that holds
 // nothing.
-void fill(const TestModel& model, Sequences& s, uint32_t n_held) {
+void fill(const TestModel& model, Sequences& s, const Case& c) {
+  const uint32_t n_held = c.n_held;
   std::mt19937 random(n_held);
   const uint32_t n_kv = model.shape().n_kv_heads;
   TestBatch history(model, 50);
-  history.add(s.decoding, {.n_rows = n_held, .masks = ragged(n_kv, n_held, 0.7, random)});
-  history.add(s.rebuilding, {.n_rows = n_held, .masks = ragged(n_kv, n_held, 0.5, random)});
+  history.add(s.decoding,
+              {.first_pos = c.start, .n_rows = n_held, .masks = ragged(n_kv, n_held, 0.7, random)});
+  history.add(s.rebuilding,
+              {.first_pos = c.start, .n_rows = n_held, .masks = ragged(n_kv, n_held, 0.5, random)});
   auto hollow = ragged(n_kv, n_held, 0.9, random);
   hollow.front().assign(n_held, 0);
-  history.add(s.hollow, {.n_rows = n_held, .masks = hollow});
+  history.add(s.hollow, {.first_pos = c.start, .n_rows = n_held, .masks = hollow});
   history.append();
 }
 
@@ -72,14 +84,16 @@ std::vector<std::vector<uint8_t>> missing(TestSequence& sequence, int32_t first_
 }
 
 // Decode, rebuild and prefill rows of four sequences.
-void add_rows(TestBatch& batch, Sequences& s, uint32_t n_held) {
-  const auto end = static_cast<int32_t>(n_held);
+void add_rows(TestBatch& batch, Sequences& s, const Case& c) {
+  const int32_t end = c.start + static_cast<int32_t>(c.n_held);
+  const int32_t lost = c.start + 6;
   batch.add(s.decoding, {.kind = TENURE_ROWS_DECODE, .first_pos = end + 5, .n_rows = 1});
-  batch.add(
-      s.rebuilding,
-      {.kind = TENURE_ROWS_REBUILD, .first_pos = 6, .n_rows = 11, .masks = missing(s.rebuilding, 6, 11)});
+  batch.add(s.rebuilding, {.kind = TENURE_ROWS_REBUILD,
+                           .first_pos = lost,
+                           .n_rows = 11,
+                           .masks = missing(s.rebuilding, lost, 11)});
   batch.add(s.rebuilding, {.first_pos = end, .n_rows = 19, .n_mass_rows = 7});
-  batch.add(s.fresh, {.n_rows = 37, .n_mass_rows = 32});
+  batch.add(s.fresh, {.first_pos = c.start, .n_rows = 37, .n_mass_rows = 32});
   batch.add(s.hollow, {.kind = TENURE_ROWS_DECODE, .first_pos = end, .n_rows = 1});
 }
 
@@ -95,21 +109,21 @@ void give_runs(TestSequence& sequence, uint32_t n_runs) {
   }
 }
 
-void check_batch(const TestModel& model, const KvTypes& types, uint32_t n_held, uint32_t n_runs) {
-  TestPool pool(model.backend(), model.shape().head_dim, types.k, types.v);
+void check_batch(const TestModel& model, const Case& c) {
+  TestPool pool(model.backend(), model.shape().head_dim, c.types.k, c.types.v);
   Sequences sequences(pool, model.layer());
-  fill(model, sequences, n_held);
+  fill(model, sequences, c);
   TestBatch batch(model, 60);
-  add_rows(batch, sequences, n_held);
+  add_rows(batch, sequences, c);
   for (TestSequence* s : {&sequences.decoding, &sequences.rebuilding, &sequences.fresh}) {
-    if (n_runs > 0) give_runs(*s, n_runs);
+    if (c.n_runs > 0) give_runs(*s, c.n_runs);
   }
   batch.attend(true);
   const uint32_t kinds[] = {TENURE_ROWS_DECODE, TENURE_ROWS_REBUILD, TENURE_ROWS_PREFILL, TENURE_ROWS_PREFILL,
                             TENURE_ROWS_DECODE};
   for (uint32_t segment = 0; segment < batch.n_segments(); ++segment) {
     CAPTURE(segment);
-    const double allowed = tolerance(types, kinds[segment]);
+    const double allowed = tolerance(c.types, kinds[segment]);
     const TestBatch::Worst worst = batch.compare(segment);
     CHECK(worst.out <= allowed);
     CHECK(worst.mass <= allowed);
@@ -128,7 +142,7 @@ TEST_CASE("attend - mixed batches of ragged heads agree with double precision") 
     for (const KvTypes& types : all_kv_types) {
       CAPTURE(std::string(dtype_name(types.k)));
       CAPTURE(std::string(dtype_name(types.v)));
-      check_batch(model, types, 133, 0);
+      check_batch(model, {types});
     }
   }
 }
@@ -137,8 +151,8 @@ TEST_CASE("attend - long heads are split and merged without a trace") {
   const TestModel model(backend(2), attention_shape(3, 2, 64), TENURE_F32);
   for (uint32_t n_held : {511u, 600u}) {
     CAPTURE(n_held);
-    check_batch(model, {TENURE_F16, TENURE_F16}, n_held, 0);
-    check_batch(model, {TENURE_F32, TENURE_F32}, n_held, 2);
+    check_batch(model, {.types = {TENURE_F16, TENURE_F16}, .n_held = n_held});
+    check_batch(model, {.types = {TENURE_F32, TENURE_F32}, .n_held = n_held, .n_runs = 2});
   }
 }
 
@@ -147,7 +161,34 @@ TEST_CASE("attend - a window hides what lies further back") {
     for (const KvTypes& types : all_kv_types) {
       CAPTURE(window);
       CAPTURE(std::string(dtype_name(types.k)));
-      check_batch(TestModel(backend(2), attention_shape(3, 2, 64, window), TENURE_F32), types, 133, 0);
+      check_batch(TestModel(backend(2), attention_shape(3, 2, 64, window), TENURE_F32), {types});
+    }
+  }
+}
+
+TEST_CASE("attend - a window over heads whose first slots are trimmed away, and over many blocks of slots") {
+  for (const ModelShape& shape : {attention_shape(1, 2, 64, 40), attention_shape(8, 1, 128, 40),
+                                  attention_shape(4, 1, 256, 600), attention_shape(3, 2, 64, 512)}) {
+    CAPTURE(shape.head_dim);
+    CAPTURE(shape.window);
+    const TestModel model(backend(2), shape, TENURE_F32);
+    for (const KvTypes& types : all_kv_types) {
+      CAPTURE(std::string(dtype_name(types.k)));
+      check_batch(model, {.types = types, .n_held = 133, .start = 1000});
+      check_batch(model, {.types = types, .n_held = 620, .start = 77});
+    }
+  }
+}
+
+TEST_CASE("attend - the scale is the layer's") {
+  for (double scale : {0.02, 0.0625, 0.3}) {
+    ModelShape shape = attention_shape(4, 1, 128);
+    shape.attention_scale = scale;
+    const TestModel model(backend(2), shape, TENURE_F32);
+    for (const KvTypes& types : all_kv_types) {
+      CAPTURE(scale);
+      CAPTURE(std::string(dtype_name(types.k)));
+      check_batch(model, {types});
     }
   }
 }
@@ -157,13 +198,17 @@ TEST_CASE("attend - runs turn the query by their shift, both ways of pairing") {
     ModelShape shape = attention_shape(4, 2, 64);
     shape.rope_kind = kind;
     shape.rope_dim = 48;
-    const TestModel model(backend(2), shape, TENURE_F32);
-    for (uint32_t n_runs : {1u, 2u, 3u, 8u}) {
-      for (const KvTypes& types : all_kv_types) {
-        CAPTURE(kind);
-        CAPTURE(n_runs);
-        CAPTURE(std::string(dtype_name(types.k)));
-        check_batch(model, types, 133, n_runs);
+    for (bool factors : {false, true}) {
+      shape.rope_factors = factors;
+      const TestModel model(backend(2), shape, TENURE_F32);
+      for (uint32_t n_runs : {1u, 2u, 3u, 8u}) {
+        for (const KvTypes& types : all_kv_types) {
+          CAPTURE(kind);
+          CAPTURE(factors);
+          CAPTURE(n_runs);
+          CAPTURE(std::string(dtype_name(types.k)));
+          check_batch(model, {.types = types, .n_runs = n_runs});
+        }
       }
     }
   }

@@ -21,7 +21,8 @@ ModelShape shape_of(uint32_t head_dim, uint32_t rope_kind) {
           .n_kv_heads = 2,
           .head_dim = head_dim,
           .rope_dim = head_dim - 16 * (head_dim > 32),
-          .rope_kind = rope_kind};
+          .rope_kind = rope_kind,
+          .rope_factors = head_dim > 64};
 }
 
 // A sequence of n rows, then one decode row that sees what is left.
@@ -82,7 +83,7 @@ void for_every_cache(Body&& body) {
 
 TEST_CASE("rope - turns queries and keys by their row's position") {
   for (uint32_t kind : {TENURE_ROPE_INTERLEAVED, TENURE_ROPE_HALVES}) {
-    for (uint32_t head_dim : {16u, 32u, 64u, 128u}) {
+    for (uint32_t head_dim : {16u, 32u, 64u, 128u, 256u}) {
       for (bool in_place : {false, true}) {
         CAPTURE(kind);
         CAPTURE(head_dim);
@@ -161,7 +162,7 @@ TEST_CASE("cache_copy - a copied page holds the same, and what follows leaves th
 
 TEST_CASE("cache_rotate - turns each slot's key by its own delta") {
   for (uint32_t kind : {TENURE_ROPE_INTERLEAVED, TENURE_ROPE_HALVES}) {
-    for (uint32_t head_dim : {16u, 64u, 128u}) {
+    for (uint32_t head_dim : {16u, 64u, 128u, 256u}) {
       const TestModel model(backend(2), shape_of(head_dim, kind), TENURE_F32);
       for (uint32_t type : kv_types) {
         CAPTURE(kind);

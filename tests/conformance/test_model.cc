@@ -20,13 +20,17 @@ double product_tolerance(uint32_t dtype) {
 
 TestModel::TestModel(Backend& backend, const ModelShape& shape, uint32_t dtype, const Edit& edit)
     : backend_(backend), shape_(shape), dtype_(dtype) {
-  layers_.assign(shape.n_layers, {.n_kv_heads = shape.n_kv_heads,
-                                  .head_dim = shape.head_dim,
-                                  .rope_dim = shape.rope_dim,
-                                  .rope_kind = shape.rope_kind,
-                                  .window = shape.window,
-                                  .rope_base = 10000,
-                                  .attention_scale = 1 / std::sqrt(shape.head_dim)});
+  layers_.assign(shape.n_layers,
+                 {.n_kv_heads = shape.n_kv_heads,
+                  .head_dim = shape.head_dim,
+                  .rope_dim = shape.rope_dim,
+                  .rope_kind = shape.rope_kind,
+                  .window = shape.window,
+                  .rope_base = 10000,
+                  .attention_scale =
+                      shape.attention_scale != 0 ? shape.attention_scale : 1 / std::sqrt(shape.head_dim)});
+  for (uint32_t i = 0; shape.rope_factors && i < shape.rope_dim / 2; ++i)
+    rope_factors_.push_back(1 + 0.375f * static_cast<float>(i));
   info_ = {.head = {.struct_size = sizeof info_},
            .architecture = {"llama", 5},
            .name = {"test", 4},
@@ -40,8 +44,9 @@ TestModel::TestModel(Backend& backend, const ModelShape& shape, uint32_t dtype, 
            .norm_epsilon = 1e-5f,
            .layer_stride = sizeof(tenure_layer_info),
            .layers = layers_.data(),
-           .embedding_scale = 1};
-  weights_ = backend.create_weights(info_);
+           .activation = shape.activation,
+           .embedding_scale = shape.embedding_scale};
+  create();
   add(TENURE_WEIGHT_TOKEN_EMBD, TENURE_ALL_LAYERS, shape.n_vocab, shape.n_embd, edit);
   add(TENURE_WEIGHT_OUTPUT_NORM, TENURE_ALL_LAYERS, 1, shape.n_embd, edit);
   if (shape.own_output) add(TENURE_WEIGHT_OUTPUT, TENURE_ALL_LAYERS, shape.n_vocab, shape.n_embd, edit);
@@ -55,13 +60,28 @@ TestModel::TestModel(Backend& backend, const ModelShape& shape, uint32_t dtype, 
     add(TENURE_WEIGHT_FFN_GATE, i, shape.n_ff, shape.n_embd, edit);
     add(TENURE_WEIGHT_FFN_UP, i, shape.n_ff, shape.n_embd, edit);
     add(TENURE_WEIGHT_FFN_DOWN, i, shape.n_embd, shape.n_ff, edit);
-    if (!shape.biases) continue;
-    add(TENURE_WEIGHT_Q_BIAS, i, 1, shape.n_q(), edit);
-    add(TENURE_WEIGHT_K_BIAS, i, 1, shape.n_kv(), edit);
-    add(TENURE_WEIGHT_V_BIAS, i, 1, shape.n_kv(), edit);
+    if (shape.biases) {
+      add(TENURE_WEIGHT_Q_BIAS, i, 1, shape.n_q(), edit);
+      add(TENURE_WEIGHT_K_BIAS, i, 1, shape.n_kv(), edit);
+      add(TENURE_WEIGHT_V_BIAS, i, 1, shape.n_kv(), edit);
+    }
+    if (shape.qk_norm) add(TENURE_WEIGHT_Q_NORM, i, 1, shape.head_dim, edit);
+    if (shape.qk_norm) add(TENURE_WEIGHT_K_NORM, i, 1, shape.head_dim, edit);
+    if (shape.attn_post_norm) add(TENURE_WEIGHT_ATTN_POST_NORM, i, 1, shape.n_embd, edit);
+    if (shape.ffn_post_norm) add(TENURE_WEIGHT_FFN_POST_NORM, i, 1, shape.n_embd, edit);
   }
   packed_bytes_ = weights_.finish();
   backend.reserve(weights_, max_rows, max_segments, max_positions);
+}
+
+// The backend's table of factors is gone when weights_create returns; the reference keeps one.
+void TestModel::create() {
+  std::vector<float> lent = rope_factors_;
+  for (tenure_layer_info& layer : layers_) layer.rope_factors = lent.empty() ? nullptr : lent.data();
+  weights_ = backend_.create_weights(info_);
+  lent.assign(lent.size(), -1.0f);
+  for (tenure_layer_info& layer : layers_)
+    layer.rope_factors = rope_factors_.empty() ? nullptr : rope_factors_.data();
 }
 
 void TestModel::add(uint32_t role, uint32_t layer, uint32_t n_out, uint32_t n_in, const Edit& edit) {
@@ -85,6 +105,11 @@ void TestModel::add(uint32_t role, uint32_t layer, uint32_t n_out, uint32_t n_in
 
 const reference::Matrix& TestModel::matrix(uint32_t role, uint32_t layer) const {
   return matrices_.at({role, role <= TENURE_WEIGHT_OUTPUT ? TENURE_ALL_LAYERS : layer});
+}
+
+std::span<const double> TestModel::gain(uint32_t role) const {
+  const auto found = matrices_.find({role, 0});
+  return found == matrices_.end() ? std::span<const double>() : found->second.values;
 }
 
 TestForward::TestForward(const TestModel& model, std::vector<int32_t> ids, std::vector<int32_t> positions,

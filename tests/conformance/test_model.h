@@ -26,6 +26,13 @@ struct ModelShape {
   uint32_t window = 0;
   bool biases = false;
   bool own_output = true;
+  bool qk_norm = false;
+  bool attn_post_norm = false;
+  bool ffn_post_norm = false;
+  bool rope_factors = false;  // each pair of its own, else all 1
+  uint32_t activation = TENURE_ACTIVATION_SILU;
+  float embedding_scale = 1;
+  double attention_scale = 0;  // 0 = 1 / sqrt(head_dim)
 
   uint32_t group_size() const { return n_heads / n_kv_heads; }
   uint32_t n_q() const { return n_heads * head_dim; }
@@ -59,14 +66,18 @@ class TestModel {
   std::span<const double> vector(uint32_t role, uint32_t layer = 0) const {
     return matrix(role, layer).values;
   }
+  // Empty when the shape has no such norm.
+  std::span<const double> gain(uint32_t role) const;
   double epsilon() const { return static_cast<double>(info_.norm_epsilon); }
 
  private:
+  void create();
   void add(uint32_t role, uint32_t layer, uint32_t n_out, uint32_t n_in, const Edit& edit);
 
   Backend& backend_;
   ModelShape shape_;
   uint32_t dtype_;
+  std::vector<float> rope_factors_;
   std::vector<tenure_layer_info> layers_;
   tenure_model_info info_{};
   DeviceWeights weights_;

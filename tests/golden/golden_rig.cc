@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <filesystem>
 #include <fstream>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -12,12 +13,25 @@
 
 namespace tenure::golden {
 
+namespace {
+
+// A list of prompts a model, in one file for every script that makes some.
+nlohmann::json goldens_of(const std::string& model) {
+  for (const auto& entry : std::filesystem::directory_iterator("tests/data")) {
+    if (!entry.path().filename().string().ends_with("_logits.json")) continue;
+    std::ifstream stream(entry.path());
+    nlohmann::json all = nlohmann::json::parse(stream);
+    if (all.contains(model)) return all.at(model);
+  }
+  FAIL("no goldens for ", model);
+  return {};
+}
+
+}  // namespace
+
 std::vector<GoldenPrompt> golden_prompts(const std::string& file) {
-  std::ifstream stream("tests/data/tiny_logits.json");
-  REQUIRE(stream.good());
-  const nlohmann::json all = nlohmann::json::parse(stream);
   std::vector<GoldenPrompt> prompts;
-  for (const nlohmann::json& entry : all.at(file)) {
+  for (const nlohmann::json& entry : goldens_of(file)) {
     GoldenPrompt prompt{.ids = entry.at("ids"),
                         .last_logits = entry.at("last_logits"),
                         .top = {},
@@ -44,7 +58,7 @@ Rig::Rig(Backend& backend, const std::string& file)
 
 std::vector<std::vector<float>> Rig::logits(const std::vector<int32_t>& ids, uint32_t chunk, Dtype kv_type) {
   const uint32_t n_vocab = info_.config().n_vocab;
-  KvMemory memory(backend_, info_.config(), 16 << 20);
+  KvMemory memory(backend_, info_.config(), 16 << 20, chunk);
   KvAccount account;
   KvCache cache(backend_, model_.weights(), memory.kv_config(kv_type, kv_type), account);
   const Activations activations(backend_, info_.config(), chunk, 0);
@@ -65,6 +79,7 @@ std::vector<std::vector<float>> Rig::logits(const std::vector<int32_t>& ids, uin
     for (uint32_t row = 0; row < n; ++row)
       batch.want(row, {.flags = TENURE_WANT_FULL, .ids = {}, .full = logits[first + row]});
     conformance::require_ok(model_.forward(batch, activations));
+    cache.trim_windows(position + static_cast<int32_t>(n));
   }
   return logits;
 }

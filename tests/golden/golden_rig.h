@@ -22,7 +22,7 @@ struct GoldenPrompt {
   std::vector<double> logsumexp;         // per position; f32 files only
   std::vector<int32_t> greedy;           // f32 files only
 };
-// tests/data/tiny_logits.json
+// Of a model in tests/data, from tests/data/*_logits.json.
 std::vector<GoldenPrompt> golden_prompts(const std::string& file);
 
 class Rig {

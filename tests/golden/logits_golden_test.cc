@@ -1,4 +1,5 @@
-// The tiny models against transformers: tests/data/tiny_logits.json, made by tiny_models.py.
+// The tiny models against transformers: tests/data/tiny_logits.json, made by tiny_models.py, and
+// tests/data/tiny_families_logits.json, made by tiny_families.py.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -18,6 +19,9 @@ constexpr double f32_tolerance = 1e-4;
 double quantised_tolerance() {
   return std::getenv("TENURE_EXACT_PRODUCTS") != nullptr ? f32_tolerance : 0.2;
 }
+
+const char* const f32_models[] = {"tiny-llama-f32.gguf", "tiny-group3-f32.gguf", "tiny-llama3-f32.gguf", "tiny-qwen2-f32.gguf",
+                                  "tiny-qwen3-f32.gguf", "tiny-gemma3-f32.gguf", "tiny-phi3-f32.gguf"};
 
 double logsumexp(const std::vector<float>& logits) {
   const double top = *std::max_element(logits.begin(), logits.end());
@@ -39,7 +43,7 @@ double worst_of_last(const std::vector<float>& logits, const GoldenPrompt& promp
 }  // namespace
 
 TEST_CASE("f32 models - logits of every position agree with transformers, however the prompt is cut") {
-  for (const char* file : {"tiny-llama-f32.gguf", "tiny-group3-f32.gguf"}) {
+  for (const char* file : f32_models) {
     Rig rig(conformance::backend(2), file);
     for (const GoldenPrompt& prompt : golden_prompts(file)) {
       REQUIRE(prompt.top.size() == prompt.ids.size());
@@ -88,7 +92,7 @@ TEST_CASE("16-bit and quantised files - logits agree with their own weights, deq
 }
 
 TEST_CASE("greedy - the engine continues every prompt as transformers does") {
-  for (const char* file : {"tiny-llama-f32.gguf", "tiny-group3-f32.gguf"}) {
+  for (const char* file : f32_models) {
     Rig rig(conformance::backend(2), file);
     const LoadedPolicy full("full", rig.info());
     const PolicySettings settings = full.settings();

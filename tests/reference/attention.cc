@@ -31,8 +31,8 @@ Attended attend(const HeadCache& cache, const tenure_layer_info& layer, std::spa
     if (distance < 0 || (layer.window != 0 && distance >= layer.window)) continue;
     std::vector<double> query(q.begin(), q.end());
     if (shifts[s] != 0) rotate(layer, -shifts[s], query);
-    result.weights[s] = std::inner_product(query.begin(), query.end(), slot.key.begin(), 0.0) /
-                        std::sqrt(static_cast<double>(q.size()));
+    result.weights[s] =
+        std::inner_product(query.begin(), query.end(), slot.key.begin(), 0.0) * layer.attention_scale;
   }
   double largest = unseen;
   for (double w : result.weights) largest = std::max(largest, w);

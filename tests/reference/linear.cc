@@ -1,7 +1,10 @@
 #include "reference/linear.h"
 
+#include <tenure/model.h>
+
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 namespace tenure::reference {
 
@@ -12,6 +15,36 @@ Row rms_norm(std::span<const double> x, std::span<const double> gain, double eps
   Row y(x.size());
   for (size_t i = 0; i < x.size(); ++i) y[i] = x[i] * scale * gain[i];
   return y;
+}
+
+Products rms_norm(const Products& x, std::span<const double> gain, double epsilon) {
+  const auto mean_square = [](const Row& row) {
+    double squares = 0;
+    for (double v : row) squares += v * v;
+    return squares / static_cast<double>(row.size());
+  };
+  const double scale = 1 / std::sqrt(mean_square(x.values) + epsilon);
+  // An error of one element moves the scale of all.
+  const double spread = std::sqrt(mean_square(x.magnitudes)) * scale;
+  Products y{.values = rms_norm(x.values, gain, epsilon), .magnitudes = Row(x.values.size())};
+  for (size_t i = 0; i < gain.size(); ++i)
+    y.magnitudes[i] = std::abs(gain[i]) * scale * (x.magnitudes[i] + std::abs(x.values[i]) * spread);
+  return y;
+}
+
+Products add(std::span<const double> x, const Products& more) {
+  Products sum = more;
+  for (size_t i = 0; i < x.size(); ++i) {
+    sum.values[i] += x[i];
+    sum.magnitudes[i] += std::abs(x[i]);
+  }
+  return sum;
+}
+
+double activated(uint32_t activation, double x) {
+  if (activation == TENURE_ACTIVATION_SILU) return x / (1 + std::exp(-x));
+  const double u = std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x);
+  return x / 2 * (1 + std::tanh(u));
 }
 
 Products multiply(const Matrix& matrix, std::span<const double> x, std::span<const double> bias) {
@@ -30,10 +63,10 @@ Products multiply(const Matrix& matrix, std::span<const double> x, std::span<con
   return out;
 }
 
-Row gated(const Matrix& gate, const Matrix& up, std::span<const double> h) {
+Row gated(uint32_t activation, const Matrix& gate, const Matrix& up, std::span<const double> h) {
   Row y = multiply(gate, h).values;
   const Row u = multiply(up, h).values;
-  for (size_t i = 0; i < y.size(); ++i) y[i] = y[i] / (1 + std::exp(-y[i])) * u[i];
+  for (size_t i = 0; i < y.size(); ++i) y[i] = activated(activation, y[i]) * u[i];
   return y;
 }
 

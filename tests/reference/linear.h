@@ -23,10 +23,15 @@ struct Products {
 };
 
 Row rms_norm(std::span<const double> x, std::span<const double> gain, double epsilon);
+// The norm of a computed row: what its errors become.
+Products rms_norm(const Products& x, std::span<const double> gain, double epsilon);
 // matrix * x [+ bias]
 Products multiply(const Matrix& matrix, std::span<const double> x, std::span<const double> bias = {});
-// silu(gate h) * (up h)
-Row gated(const Matrix& gate, const Matrix& up, std::span<const double> h);
+Products add(std::span<const double> x, const Products& more);
+// TENURE_ACTIVATION_*
+double activated(uint32_t activation, double x);
+// activated(gate h) * (up h)
+Row gated(uint32_t activation, const Matrix& gate, const Matrix& up, std::span<const double> h);
 
 struct Head {
   Row logits;

@@ -21,13 +21,14 @@ void toy_store(uint32_t dtype, void* to, double value);
 double toy_load(uint32_t dtype, const void* from);
 
 /* ---- weights ---- */
-enum { TOY_N_ROLES = TENURE_WEIGHT_V_BIAS + 1 };
+enum { TOY_N_ROLES = TENURE_WEIGHT_FFN_POST_NORM + 1 };
 
 struct tenure_weights {
   tenure_backend* owner;
   uint32_t n_layers, n_embd, n_ff, n_vocab, n_heads;
-  double norm_epsilon;
-  tenure_layer_info* layers;       /* (n_layers) */
+  double norm_epsilon, embedding_scale;
+  uint32_t activation;
+  tenure_layer_info* layers;       /* (n_layers); rope_factors are copies */
   float* of_model[TOY_N_ROLES];    /* decoded, row-major; those of no layer */
   float* (*of_layer)[TOY_N_ROLES]; /* (n_layers) */
   uint64_t bytes;
@@ -62,6 +63,7 @@ struct toy_op {
 typedef struct toy_scratch {
   double* row;     /* (widest row of the model) */
   double* up;      /* (n_ff) */
+  double* added;   /* (n_embd) what a block adds to x */
   double* query;   /* (TOY_MAX_HEAD_DIM) */
   double* weights; /* (group, n_positions) softmax weights of the query heads of one KV head */
   uint32_t n_rows, n_segments, n_positions;

@@ -101,7 +101,7 @@ static void weigh(const attended* a, const float* q, int32_t row_pos, double* sc
       const uint8_t* key = toy_slot(a->segment->pool, view->pages, dim, slot);
       double sum = 0;
       for (uint32_t d = 0; d < dim; ++d) sum += query[d] * key_at(a->segment->pool, key, d);
-      scores[slot] = sum / sqrt(dim);
+      scores[slot] = sum * a->layer->attention_scale;
       if (!(scores[slot] <= largest)) largest = scores[slot];
     }
   }

@@ -115,7 +115,8 @@ static tenure_status properties(const tenure_backend* self, tenure_backend_prope
       .evidence = TENURE_EVIDENCE_Q_PRE | TENURE_EVIDENCE_K_PRE | TENURE_EVIDENCE_V | TENURE_EVIDENCE_K_POST |
                   TENURE_EVIDENCE_HIDDEN | TENURE_EVIDENCE_ATTENTION_MASS | TENURE_EVIDENCE_TOKEN_IDS,
       .host_visible = 1,
-      .row_granularity = 1};
+      .row_granularity = 1,
+      .slot_granularity = 1};
   memcpy(out, &known, out->head.struct_size < sizeof known ? out->head.struct_size : sizeof known);
   return TENURE_OK;
 }

@@ -78,9 +78,10 @@ tenure_status toy_reserve(tenure_backend* self, const tenure_weights* weights, u
   }
   s->row = grown(s->row, widest);
   s->up = grown(s->up, weights->n_ff);
+  s->added = grown(s->added, weights->n_embd);
   s->query = grown(s->query, TOY_MAX_HEAD_DIM);
   s->weights = grown(s->weights, (uint64_t)weights->n_heads * s->n_positions);
-  if (s->row && s->up && s->query && s->weights) return TENURE_OK;
+  if (s->row && s->up && s->added && s->query && s->weights) return TENURE_OK;
   s->n_rows = 0;
   return toy_fail(error, TENURE_OOM_HOST, "reserve", "out of memory");
 }
@@ -94,6 +95,7 @@ void toy_free_all(tenure_backend* self) {
   }
   free(self->scratch.row);
   free(self->scratch.up);
+  free(self->scratch.added);
   free(self->scratch.query);
   free(self->scratch.weights);
 }

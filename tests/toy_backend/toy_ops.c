@@ -9,7 +9,15 @@ static double dot(const float* row, const double* x, uint64_t n) {
   return sum;
 }
 
-/* to = rms_norm(x) * gain; false when x is not finite. */
+/* x (n) = rms_norm(x) * gain */
+static void norm(double* x, uint32_t n, const float* gain, double epsilon) {
+  double squares = 0;
+  for (uint32_t i = 0; i < n; ++i) squares += x[i] * x[i];
+  const double scale = 1 / sqrt(squares / n + epsilon);
+  for (uint32_t i = 0; i < n; ++i) x[i] *= scale * gain[i];
+}
+
+/* to (n_embd) = rms_norm(x) * gain; false when x is not finite. */
 static bool normed(const tenure_weights* w, const float* x, const float* gain, double* to) {
   double squares = 0;
   for (uint32_t i = 0; i < w->n_embd; ++i) squares += (double)x[i] * x[i];
@@ -49,15 +57,31 @@ tenure_status toy_run_embed(tenure_backend* self, const toy_op* op, tenure_error
   float* x = op->out[0];
   for (uint32_t row = 0; row < op->forward.n_rows; ++row) {
     const float* from = w->of_model[TENURE_WEIGHT_TOKEN_EMBD] + (uint64_t)op->forward.ids[row] * w->n_embd;
-    memcpy(x + (uint64_t)row * w->n_embd, from, w->n_embd * sizeof *x);
+    for (uint32_t i = 0; i < w->n_embd; ++i)
+      x[(uint64_t)row * w->n_embd + i] = (float)(from[i] * w->embedding_scale);
   }
   return TENURE_OK;
 }
 
-static void project(const float* matrix, const float* bias, const double* x, uint64_t n_out, uint64_t n_in,
-                    float* to) {
-  for (uint64_t i = 0; i < n_out; ++i)
-    to[i] = (float)(dot(matrix + i * n_in, x, n_in) + (bias ? bias[i] : 0));
+/* What a query, key or value head is made from. */
+typedef struct projection {
+  const float* matrix; /* (n_heads * head_dim, n_embd) */
+  const float* bias;   /* or NULL */
+  const float* gain;   /* (head_dim) of a norm over each head, or NULL */
+  uint32_t n_heads;
+} projection;
+
+/* to (n_heads * head_dim) from the normed row h */
+static void project(const toy_op* op, double* head, const projection* p, const double* h, float* to) {
+  const tenure_weights* w = op->forward.weights;
+  const uint32_t dim = w->layers[op->layer].head_dim;
+  for (uint64_t first = 0; first < (uint64_t)p->n_heads * dim; first += dim) {
+    for (uint64_t i = 0; i < dim; ++i) {
+      head[i] = dot(p->matrix + (first + i) * w->n_embd, h, w->n_embd) + (p->bias ? p->bias[first + i] : 0);
+    }
+    if (p->gain) norm(head, dim, p->gain, w->norm_epsilon);
+    for (uint64_t i = 0; i < dim; ++i) to[first + i] = (float)head[i];
+  }
 }
 
 tenure_status toy_run_qkv(tenure_backend* self, const toy_op* op, tenure_error* error) {
@@ -68,6 +92,11 @@ tenure_status toy_run_qkv(tenure_backend* self, const toy_op* op, tenure_error* 
   const uint64_t n_q = (uint64_t)w->n_heads * layer->head_dim;
   const uint64_t n_kv = (uint64_t)layer->n_kv_heads * layer->head_dim;
   const uint64_t n_embd = w->n_embd;
+  const projection q = {of_layer[TENURE_WEIGHT_Q], of_layer[TENURE_WEIGHT_Q_BIAS],
+                        of_layer[TENURE_WEIGHT_Q_NORM], w->n_heads};
+  const projection k = {of_layer[TENURE_WEIGHT_K], of_layer[TENURE_WEIGHT_K_BIAS],
+                        of_layer[TENURE_WEIGHT_K_NORM], layer->n_kv_heads};
+  const projection v = {of_layer[TENURE_WEIGHT_V], of_layer[TENURE_WEIGHT_V_BIAS], NULL, layer->n_kv_heads};
   float* hidden = op->out[3];
   for (uint64_t row = 0; row < op->forward.n_rows; ++row) {
     double* h = self->scratch.row;
@@ -75,12 +104,10 @@ tenure_status toy_run_qkv(tenure_backend* self, const toy_op* op, tenure_error* 
       note_bad_row(&op->forward, (uint32_t)row, op->layer);
     }
     for (uint64_t i = 0; hidden && i < n_embd; ++i) hidden[row * n_embd + i] = (float)h[i];
-    project(of_layer[TENURE_WEIGHT_Q], of_layer[TENURE_WEIGHT_Q_BIAS], h, n_q, n_embd,
-            (float*)op->out[0] + row * n_q);
-    project(of_layer[TENURE_WEIGHT_K], of_layer[TENURE_WEIGHT_K_BIAS], h, n_kv, n_embd,
-            (float*)op->out[1] + row * n_kv);
-    project(of_layer[TENURE_WEIGHT_V], of_layer[TENURE_WEIGHT_V_BIAS], h, n_kv, n_embd,
-            (float*)op->out[2] + row * n_kv);
+    double* head = self->scratch.query;
+    project(op, head, &q, h, (float*)op->out[0] + row * n_q);
+    project(op, head, &k, h, (float*)op->out[1] + row * n_kv);
+    project(op, head, &v, h, (float*)op->out[2] + row * n_kv);
   }
   return TENURE_OK;
 }
@@ -88,7 +115,8 @@ tenure_status toy_run_qkv(tenure_backend* self, const toy_op* op, tenure_error* 
 void toy_rotate(const tenure_layer_info* layer, double positions, double* x) {
   const uint32_t half = layer->rope_dim / 2;
   for (uint32_t i = 0; i < half; ++i) {
-    const double angle = positions * pow(layer->rope_base, -2.0 * i / layer->rope_dim);
+    const double factor = layer->rope_factors ? layer->rope_factors[i] : 1;
+    const double angle = positions * pow(layer->rope_base, -2.0 * i / layer->rope_dim) / factor;
     const uint32_t a = layer->rope_kind == TENURE_ROPE_INTERLEAVED ? 2 * i : i;
     const uint32_t b = layer->rope_kind == TENURE_ROPE_INTERLEAVED ? 2 * i + 1 : i + half;
     const double x_a = x[a];
@@ -115,20 +143,38 @@ tenure_status toy_run_rope(tenure_backend* self, const toy_op* op, tenure_error*
   return TENURE_OK;
 }
 
+/* A block's last product. */
+typedef struct block {
+  const float* matrix; /* (n_embd, n_in) */
+  uint64_t n_in;
+  const float* post_norm; /* (n_embd) gain, or NULL */
+} block;
+
+/* x (n_embd) += matrix * in [, normed first] */
+static void add_block(const tenure_weights* w, double* added, const block* b, const double* in, float* x) {
+  for (uint64_t i = 0; i < w->n_embd; ++i) added[i] = dot(b->matrix + i * b->n_in, in, b->n_in);
+  if (b->post_norm) norm(added, w->n_embd, b->post_norm, w->norm_epsilon);
+  for (uint64_t i = 0; i < w->n_embd; ++i) x[i] = (float)(x[i] + added[i]);
+}
+
 tenure_status toy_run_attn_out(tenure_backend* self, const toy_op* op, tenure_error* error) {
   (void)error;
   const tenure_weights* w = op->forward.weights;
   const uint64_t n_in = (uint64_t)w->n_heads * w->layers[op->layer].head_dim;
-  const float* matrix = w->of_layer[op->layer][TENURE_WEIGHT_ATTN_OUT];
+  float* const* of_layer = w->of_layer[op->layer];
+  const block out = {of_layer[TENURE_WEIGHT_ATTN_OUT], n_in, of_layer[TENURE_WEIGHT_ATTN_POST_NORM]};
   float* x = op->out[0];
   for (uint64_t row = 0; row < op->forward.n_rows; ++row) {
     double* in = self->scratch.row;
     for (uint64_t i = 0; i < n_in; ++i) in[i] = op->in[0][row * n_in + i];
-    for (uint64_t i = 0; i < w->n_embd; ++i) {
-      x[row * w->n_embd + i] = (float)(x[row * w->n_embd + i] + dot(matrix + i * n_in, in, n_in));
-    }
+    add_block(w, self->scratch.added, &out, in, x + row * w->n_embd);
   }
   return TENURE_OK;
+}
+
+static double activated(uint32_t activation, double x) {
+  if (activation == TENURE_ACTIVATION_SILU) return x / (1 + exp(-x));
+  return x / 2 * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
 }
 
 tenure_status toy_run_mlp(tenure_backend* self, const toy_op* op, tenure_error* error) {
@@ -138,16 +184,15 @@ tenure_status toy_run_mlp(tenure_backend* self, const toy_op* op, tenure_error* 
   double* h = self->scratch.row;
   double* up = self->scratch.up;
   const uint64_t n_embd = w->n_embd;
+  const block down = {of_layer[TENURE_WEIGHT_FFN_DOWN], w->n_ff, of_layer[TENURE_WEIGHT_FFN_POST_NORM]};
   for (uint64_t row = 0; row < op->forward.n_rows; ++row) {
     float* x = (float*)op->out[0] + row * n_embd;
     normed(w, x, of_layer[TENURE_WEIGHT_FFN_NORM], h);
     for (uint64_t i = 0; i < w->n_ff; ++i) {
       const double gate = dot(of_layer[TENURE_WEIGHT_FFN_GATE] + i * n_embd, h, n_embd);
-      up[i] = gate / (1 + exp(-gate)) * dot(of_layer[TENURE_WEIGHT_FFN_UP] + i * n_embd, h, n_embd);
+      up[i] = activated(w->activation, gate) * dot(of_layer[TENURE_WEIGHT_FFN_UP] + i * n_embd, h, n_embd);
     }
-    for (uint64_t i = 0; i < n_embd; ++i) {
-      x[i] = (float)(x[i] + dot(of_layer[TENURE_WEIGHT_FFN_DOWN] + i * w->n_ff, up, w->n_ff));
-    }
+    add_block(w, self->scratch.added, &down, up, x);
   }
   return TENURE_OK;
 }

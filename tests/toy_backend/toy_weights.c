@@ -29,6 +29,10 @@ static bool rest_is_zero(const void* from, uint32_t struct_size, size_t known) {
   return true;
 }
 
+static bool is_positive(double x) {
+  return isfinite(x) && x > 0;
+}
+
 static tenure_status check_layer(const tenure_model_info* info, const tenure_layer_info* layer, uint32_t i,
                                  tenure_error* error) {
   const char* why = NULL;
@@ -39,7 +43,29 @@ static tenure_status check_layer(const tenure_model_info* info, const tenure_lay
     why = "rope_dim is not even or above head_dim";
   }
   if (layer->rope_kind > TENURE_ROPE_HALVES) why = "rope_kind is unknown";
+  if (!is_positive(layer->attention_scale)) why = "attention_scale is not finite and above 0";
+  for (uint32_t p = 0; !why && layer->rope_factors && p < layer->rope_dim / 2; ++p) {
+    if (!is_positive(layer->rope_factors[p])) why = "a rope factor is not finite and above 0";
+  }
   return why ? toy_fail(error, TENURE_UNSUPPORTED, "weights_create", "layer %u: %s", i, why) : TENURE_OK;
+}
+
+/* Entry i of the host's table, with rope_factors of our own. */
+static tenure_status take_layer(tenure_weights* weights, const tenure_model_info* info, uint32_t i,
+                                tenure_error* error) {
+  tenure_layer_info layer = {.n_kv_heads = 0};
+  const size_t known = info->layer_stride < sizeof layer ? info->layer_stride : sizeof layer;
+  memcpy(&layer, (const char*)info->layers + (uint64_t)i * info->layer_stride, known);
+  const tenure_status status = check_layer(info, &layer, i, error);
+  if (status != TENURE_OK) return status;
+  if (layer.rope_factors) {
+    const size_t bytes = layer.rope_dim / 2 * sizeof(float);
+    float* copy = malloc(bytes);
+    if (!copy) return toy_fail(error, TENURE_OOM_HOST, "weights_create", "out of memory");
+    layer.rope_factors = memcpy(copy, layer.rope_factors, bytes);
+  }
+  weights->layers[i] = layer;
+  return TENURE_OK;
 }
 
 tenure_status toy_weights_create(tenure_backend* self, const tenure_model_info* given, tenure_weights** out,
@@ -54,6 +80,11 @@ tenure_status toy_weights_create(tenure_backend* self, const tenure_model_info* 
   if (info.n_layers == 0 || info.n_embd == 0 || info.n_ff == 0 || info.n_vocab == 0 || info.n_heads == 0) {
     return toy_fail(error, TENURE_UNSUPPORTED, "weights_create", "the model has a size of 0");
   }
+  if (info.activation > TENURE_ACTIVATION_GELU_TANH || !is_positive(info.embedding_scale)) {
+    return toy_fail(error, TENURE_UNSUPPORTED, "weights_create",
+                    "activation %u is unknown, or embedding_scale %g is not finite and above 0",
+                    info.activation, (double)info.embedding_scale);
+  }
   tenure_weights* weights = calloc(1, sizeof *weights);
   if (!weights) return toy_fail(error, TENURE_OOM_HOST, "weights_create", "out of memory");
   weights->owner = self;
@@ -63,16 +94,15 @@ tenure_status toy_weights_create(tenure_backend* self, const tenure_model_info* 
   weights->n_vocab = info.n_vocab;
   weights->n_heads = info.n_heads;
   weights->norm_epsilon = info.norm_epsilon;
+  weights->embedding_scale = info.embedding_scale;
+  weights->activation = info.activation;
   weights->layers = calloc(info.n_layers, sizeof *weights->layers);
   weights->of_layer = calloc(info.n_layers, sizeof *weights->of_layer);
   tenure_status status = TENURE_OK;
   if (!weights->layers || !weights->of_layer)
     status = toy_fail(error, TENURE_OOM_HOST, "weights_create", "out of memory");
   for (uint32_t i = 0; i < info.n_layers && status == TENURE_OK; ++i) {
-    const char* entry = (const char*)info.layers + (uint64_t)i * info.layer_stride;
-    const size_t known = sizeof *weights->layers;
-    memcpy(&weights->layers[i], entry, info.layer_stride < known ? info.layer_stride : known);
-    status = check_layer(&info, &weights->layers[i], i, error);
+    status = take_layer(weights, &info, i, error);
   }
   if (status != TENURE_OK) {
     toy_weights_free(weights);
@@ -84,9 +114,9 @@ tenure_status toy_weights_create(tenure_backend* self, const tenure_model_info* 
 
 /* The shape a role has in this model. */
 static void shape_of(const tenure_weights* w, uint32_t role, uint32_t layer, uint64_t shape[2]) {
-  const uint64_t head_dim = is_of_model(role) ? 0 : w->layers[layer].head_dim;
-  const uint64_t q = w->n_heads * head_dim;
-  const uint64_t kv = is_of_model(role) ? 0 : w->layers[layer].n_kv_heads * head_dim;
+  const uint64_t dim = is_of_model(role) ? 0 : w->layers[layer].head_dim;
+  const uint64_t q = w->n_heads * dim;
+  const uint64_t kv = is_of_model(role) ? 0 : w->layers[layer].n_kv_heads * dim;
   const uint64_t shapes[TOY_N_ROLES][2] = {
       [TENURE_WEIGHT_TOKEN_EMBD] = {w->n_vocab, w->n_embd},
       [TENURE_WEIGHT_OUTPUT_NORM] = {1, w->n_embd},
@@ -103,6 +133,10 @@ static void shape_of(const tenure_weights* w, uint32_t role, uint32_t layer, uin
       [TENURE_WEIGHT_Q_BIAS] = {1, q},
       [TENURE_WEIGHT_K_BIAS] = {1, kv},
       [TENURE_WEIGHT_V_BIAS] = {1, kv},
+      [TENURE_WEIGHT_Q_NORM] = {1, dim},
+      [TENURE_WEIGHT_K_NORM] = {1, dim},
+      [TENURE_WEIGHT_ATTN_POST_NORM] = {1, w->n_embd},
+      [TENURE_WEIGHT_FFN_POST_NORM] = {1, w->n_embd},
   };
   memcpy(shape, shapes[role], sizeof shapes[role]);
 }
@@ -136,15 +170,23 @@ tenure_status toy_weights_add(tenure_weights* weights, const tenure_weight* weig
 }
 
 tenure_status toy_weights_finish(tenure_weights* weights, uint64_t* bytes, tenure_error* error) {
-  bool complete = weights->of_model[TENURE_WEIGHT_TOKEN_EMBD] && weights->of_model[TENURE_WEIGHT_OUTPUT_NORM];
+  if (!weights->of_model[TENURE_WEIGHT_TOKEN_EMBD] || !weights->of_model[TENURE_WEIGHT_OUTPUT_NORM])
+    return toy_fail(error, TENURE_INVALID_STATE, "weights_finish", "the embedding or output norm is missing");
   for (uint32_t i = 0; i < weights->n_layers; ++i) {
     float** layer = weights->of_layer[i];
+    const char* missing = NULL;
     for (uint32_t role = TENURE_WEIGHT_ATTN_NORM; role <= TENURE_WEIGHT_FFN_DOWN; ++role)
-      complete = complete && layer[role];
-    complete = complete && !layer[TENURE_WEIGHT_Q_BIAS] == !layer[TENURE_WEIGHT_K_BIAS] &&
-               !layer[TENURE_WEIGHT_K_BIAS] == !layer[TENURE_WEIGHT_V_BIAS];
+      if (!layer[role]) missing = "a matrix or norm";
+    if (!layer[TENURE_WEIGHT_Q_BIAS] != !layer[TENURE_WEIGHT_K_BIAS] ||
+        !layer[TENURE_WEIGHT_K_BIAS] != !layer[TENURE_WEIGHT_V_BIAS]) {
+      missing = "a query, key or value bias";
+    }
+    if (!layer[TENURE_WEIGHT_Q_NORM] != !layer[TENURE_WEIGHT_K_NORM])
+      missing = layer[TENURE_WEIGHT_Q_NORM] ? "the key norm" : "the query norm";
+    if (missing) {
+      return toy_fail(error, TENURE_INVALID_STATE, "weights_finish", "%s of layer %u is missing", missing, i);
+    }
   }
-  if (!complete) return toy_fail(error, TENURE_INVALID_STATE, "weights_finish", "a weight is missing");
   *bytes = weights->bytes;
   return TENURE_OK;
 }
@@ -154,6 +196,8 @@ void toy_weights_free(tenure_weights* weights) {
     free(weights->of_model[role]);
     for (uint32_t i = 0; weights->of_layer && i < weights->n_layers; ++i) free(weights->of_layer[i][role]);
   }
+  for (uint32_t i = 0; weights->layers && i < weights->n_layers; ++i)
+    free((float*)weights->layers[i].rope_factors);
   free(weights->of_layer);
   free(weights->layers);
   free(weights);

@@ -26,11 +26,12 @@ void operator delete(void* p, size_t) noexcept {
 namespace tenure::cpu::test {
 
 TEST_CASE("ops - allocate nothing inside what was reserved") {
-  const SmallModel model(TENURE_Q4_1, 51);
+  const SmallModel model(TENURE_Q4_1, 51, {.norms = true});
   const Sizes& s = model.sizes;
   const Threads alone(1);
   const auto weights = model.load(alone.exec());
   const auto device = make_device(*choose_kernels(""), alone, *weights, 40);
+  const uint32_t layer = model.layer;
   for (uint32_t n_rows : {1u, 40u}) {
     CAPTURE(n_rows);
     Forward forward(n_rows);
@@ -41,9 +42,9 @@ TEST_CASE("ops - allocate nothing inside what was reserved") {
     const uint64_t before = n_allocations;
     embed(*device, *weights, forward.call, x.data());
     qkv(*device, *weights, forward.call,
-        {.layer = 0, .x = x.data(), .q = q.data(), .k = k.data(), .v = v.data(), .hidden = nullptr});
-    attn_out(*device, *weights, forward.call, 0, q.data(), x.data());
-    mlp(*device, *weights, forward.call, 0, x.data());
+        {.layer = layer, .x = x.data(), .q = q.data(), .k = k.data(), .v = v.data(), .hidden = nullptr});
+    attn_out(*device, *weights, forward.call, layer, q.data(), x.data());
+    mlp(*device, *weights, forward.call, layer, x.data());
     head_logits(*device, *weights, forward.call, x.data(), 1, &want);
     CHECK(n_allocations == before);
     CHECK(result.status == TENURE_OK);

@@ -206,6 +206,36 @@ TEST_CASE("qkv, attn_out, mlp - a row's kind chooses its products, its neighbour
   }
 }
 
+TEST_CASE("norms of heads and blocks - a region each, and only in a layer that has them") {
+  constexpr uint32_t n_rows = 20;
+  const SmallModel model(TENURE_Q8_0, 9, {.norms = true});
+  const Threads threads(2);
+  const auto weights = model.load(threads.exec());
+  const auto device = make_device(*choose_kernels(""), threads, *weights, n_rows);
+  LayerInput in = make_input(n_rows, model.sizes);
+  std::vector<float> k(n_rows * 64), v(n_rows * 64);
+  Forward forward(n_rows);
+  const auto regions_of = [&](auto op) {
+    const uint32_t before = threads.n_regions();
+    op();
+    return threads.n_regions() - before;
+  };
+  for (uint32_t layer : {0u, 1u}) {
+    CAPTURE(layer);
+    const QkvCall call{.layer = layer,
+                       .x = in.x.data(),
+                       .q = in.mixed.data(),
+                       .k = k.data(),
+                       .v = v.data(),
+                       .hidden = nullptr};
+    CHECK(regions_of([&] { qkv(*device, *weights, forward.call, call); }) == 2 + layer);
+    CHECK(regions_of([&] {
+            attn_out(*device, *weights, forward.call, layer, in.mixed.data(), in.x.data());
+          }) == 2 + layer);
+    CHECK(regions_of([&] { mlp(*device, *weights, forward.call, layer, in.x.data()); }) == 4 + layer);
+  }
+}
+
 TEST_CASE("qkv - notes the first layer whose input is not finite, for that row only") {
   for (uint32_t n_rows : {2u, 12u}) {
     const SmallModel model(TENURE_Q8_0, 7);

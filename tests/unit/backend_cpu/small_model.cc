@@ -9,11 +9,11 @@
 namespace tenure::cpu::test {
 
 Threads::Threads(uint32_t n_workers)
-    : n_workers_(n_workers),
+    : state_{n_workers, 0},
       host_{.head = {.struct_size = sizeof host_, .rev = 0, .flags = 0},
             .abi_major = TENURE_ABI_MAJOR,
             .abi_minor = TENURE_ABI_MINOR,
-            .ctx = &n_workers_,
+            .ctx = &state_,
             .query = nullptr},
       service_{.head = {.struct_size = sizeof service_, .rev = 1, .flags = 0},
                .n_workers = count,
@@ -22,10 +22,11 @@ Threads::Threads(uint32_t n_workers)
                .hot_end = [](const tenure_host*) {}} {}
 
 uint32_t Threads::count(const tenure_host* host) {
-  return *static_cast<uint32_t*>(host->ctx);
+  return static_cast<State*>(host->ctx)->n_workers;
 }
 
 void Threads::run(const tenure_host* host, uint32_t n_tasks, tenure_task task, void* ctx) {
+  ++static_cast<State*>(host->ctx)->n_regions;
   std::atomic<uint32_t> next{0};
   const auto work = [&](uint32_t worker) {
     for (uint32_t i = next.fetch_add(1); i < n_tasks; i = next.fetch_add(1)) task(ctx, i, worker);
@@ -83,6 +84,8 @@ SmallModel::SmallModel(uint32_t dtype, uint32_t seed, const Sizes& s) : sizes(s)
   gate = make(dtype, s.n_ff, s.n_embd);
   up = make(dtype, s.n_ff, s.n_embd);
   down = make(dtype, s.n_embd, s.n_ff);
+  head_norm = make(TENURE_F32, 1, s.head_dim);
+  post_norm = make(TENURE_F32, 1, s.n_embd);
 }
 
 std::unique_ptr<Weights> SmallModel::load(const Exec& exec) const {
@@ -119,6 +122,12 @@ std::unique_ptr<Weights> SmallModel::load(const Exec& exec) const {
     for (uint32_t i = 0; i < layer; ++i)
       add(role, i, make_source(source->dtype, source->n_out, source->n_in, random));
     add(role, layer, *source);
+  }
+  if (sizes.norms) {
+    add(TENURE_WEIGHT_Q_NORM, layer, head_norm);
+    add(TENURE_WEIGHT_K_NORM, layer, head_norm);
+    add(TENURE_WEIGHT_ATTN_POST_NORM, layer, post_norm);
+    add(TENURE_WEIGHT_FFN_POST_NORM, layer, post_norm);
   }
   return weights;
 }

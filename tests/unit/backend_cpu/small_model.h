@@ -15,12 +15,18 @@ class Threads {
  public:
   explicit Threads(uint32_t n_workers);
   Exec exec() const { return {&host_, &service_}; }
+  // Parallel regions so far.
+  uint32_t n_regions() const { return state_.n_regions; }
 
  private:
   static uint32_t count(const tenure_host* host);
   static void run(const tenure_host* host, uint32_t n_tasks, tenure_task task, void* ctx);
 
-  uint32_t n_workers_;
+  struct State {
+    uint32_t n_workers;
+    uint32_t n_regions;
+  };
+  State state_;
   tenure_host host_;
   tenure_exec_service service_;
 };
@@ -33,6 +39,7 @@ struct Sizes {
   uint32_t head_dim = 32;
   uint32_t n_vocab = 2100;  // more than two slices of logits
   uint32_t n_layers = 2;
+  bool norms = false;  // over the heads of q and k and over what blocks add, in the last layer only
 };
 
 // A model's info; keeps its layer table.
@@ -51,7 +58,7 @@ struct SmallModel {
   Sizes sizes;
   uint32_t layer;
   Source token_embd, attn_norm, ffn_norm, output_norm, q, k, v, q_bias, k_bias, v_bias, attn_out, gate, up,
-      down;
+      down, head_norm, post_norm;
 };
 
 std::unique_ptr<Device> make_device(const Kernels&, const Threads&, const Weights&, uint32_t n_rows,

@@ -248,6 +248,7 @@ Attended run_attend(const PagedCache& cache, const Rows& rows, const std::vector
                                        .n_kv_heads = shape.n_kv_heads,
                                        .head_dim = shape.head_dim,
                                        .window = rows.window,
+                                       .scale = 1 / std::sqrt(static_cast<double>(shape.head_dim)),
                                        .rope = rows.rope,
                                        .q = q.data(),
                                        .out = result.out.data()},

@@ -204,10 +204,53 @@ TEST_CASE("kv cache - rebuilt rows are seen by the chunk that follows them, wher
   }
 }
 
+TEST_CASE("kv cache - layers with a window lose what no coming row sees, and are no policy's") {
+  for (const uint32_t granularity :
+       {TENURE_GRANULARITY_TOKEN, TENURE_GRANULARITY_LAYER, TENURE_GRANULARITY_KV_HEAD}) {
+    CAPTURE(granularity);
+    TinyHost host("toy");
+    AttentionOracle oracle(host, true);
+    KvConfig config = config_of(host, {.granularity = granularity, .rank = true});
+    config.windows = {40, 0, 40};
+    KvAccount account;
+    Sequence sequence{.cache = std::make_unique<KvCache>(host.backend(), host.model().weights(), config, account)};
+    KvCache& cache = *sequence.cache;
+    CHECK(cache.n_tables() == (granularity == TENURE_GRANULARITY_KV_HEAD ? 2 : 1));
+    CHECK(cache.n_tables_of(0) == 0);
+    CHECK(cache.n_heads_decided() == 2);
+    std::mt19937 random(5);
+    for (const uint32_t n : {90u, 1u, 1u, 50u, 64u, 1u, 7u}) {
+      CHECK(feed(oracle, sequence, n) < tolerance);
+      const int32_t next = sequence.n_tokens;
+      cache.trim_windows(next);
+      for (const uint32_t layer : {0u, 2u}) {
+        const auto pos = cache.table_of(layer, 1).pos();
+        CHECK(pos.back() == next - 1);
+        CHECK(pos.front() <= std::max(next - 40 + 1, 0));
+        CHECK(pos.front() > next - 40 - static_cast<int32_t>(config.trim_slots));
+        CHECK(pos.size() == static_cast<size_t>(next - pos.front()));
+      }
+      CHECK(cache.table_of(1, 0).size() > 0);
+      release_some(sequence, random, true);
+      CHECK(account.bytes == needed_bytes(cache));
+    }
+    const std::unique_ptr<KvCache> fork = cache.fork();
+    fork->begin_step();
+    REQUIRE(fork->append(sequence.n_tokens, 60));
+    const auto before = cache.table_of(0, 0).size();
+    fork->trim_windows(sequence.n_tokens + 60);
+    CHECK(fork->table_of(0, 0).pos().front() > cache.table_of(0, 0).pos().front());
+    CHECK(cache.table_of(0, 0).size() == before);
+    CHECK(feed(oracle, sequence, 3) < tolerance);
+  }
+  TinyHost host;
+  CHECK(host.memory().bytes_in_use() == 0);
+}
+
 TEST_CASE("kv cache - a pool that is used up says so") {
   TinyHost host;
   KvMemory small(host.backend(), host.config(),
-                 8 * host.memory().kv_config(Dtype::f32, Dtype::f32).pools[0]->run_bytes());
+                 8 * host.memory().kv_config(Dtype::f32, Dtype::f32).pools[0]->run_bytes(), 256);
   KvAccount account;
   KvCache cache(host.backend(), host.model().weights(), small.kv_config(Dtype::f32, Dtype::f32), account);
   cache.begin_step();

@@ -35,7 +35,7 @@ struct Gate {
 };
 
 uint64_t memory_for(TinyHost& host, uint32_t n_tokens, uint32_t n_sessions) {
-  return n_sessions * dense_bytes(host.memory().kv_config(Dtype::f32, Dtype::f32), n_tokens);
+  return n_sessions * dense_bytes(host.memory().kv_config(Dtype::f32, Dtype::f32), n_tokens, n_tokens);
 }
 
 }  // namespace

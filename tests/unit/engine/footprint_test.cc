@@ -68,6 +68,30 @@ TEST_CASE("footprint - covers the peak of random scripts under every policy and 
   }
 }
 
+TEST_CASE("footprint - layers with a window reserve what is left of a sequence, whatever the budget") {
+  TinyHost host("cpu", "tiny-gemma3-f32");
+  std::mt19937 random(23);
+  EngineConfig config = engine_config();
+  for (const char* id : {"full", "streaming_llm", "h2o", "random"}) {
+    for (int i = 0; i < 8; ++i) {
+      CAPTURE(id);
+      CAPTURE(i);
+      PolicySettings& policy = host.policy(id, {});
+      if (policy.when != 0) set_randomly(policy, random);
+      const std::shared_ptr<SessionScript> script = random_script(random, policy);
+      script->segments[0].ids = some_ids(500 + random() % 400, random());
+      config.memory = reserved_for(host, *script, 0);
+      const SessionResult result = run_alone(host, config, script);
+      CHECK_MESSAGE(!result.error, (result.error ? result.error->message : ""));
+      CHECK(result.peak_bytes <= config.memory);
+    }
+  }
+  // 24 + 256 + 512 slots at most in five layers, 1,000 in the sixth.
+  KvConfig kv = host.memory().kv_config(Dtype::f32, Dtype::f32);
+  CHECK(dense_bytes(kv, 1000, 1000) == (5 * 13 + 16) * kv.pools[0]->run_bytes());
+  CHECK(slot_bytes(kv) == 2 * 16 * sizeof(float));
+}
+
 TEST_CASE("footprint - an answer's growth is still there when the next chunk is fed") {
   TinyHost host;
   PolicySettings& policy = host.policy("streaming_llm");
@@ -80,7 +104,7 @@ TEST_CASE("footprint - an answer's growth is still there when the next chunk is 
   config.memory = reserved_for(host, *script, 0);
   const SessionResult result = run_alone(host, config, script);
   CHECK_MESSAGE(!result.error, (result.error ? result.error->message : ""));
-  CHECK(result.peak_bytes == dense_bytes(host.memory().kv_config(Dtype::f32, Dtype::f32), 185));
+  CHECK(result.peak_bytes == dense_bytes(host.memory().kv_config(Dtype::f32, Dtype::f32), 185, 185));
 }
 
 TEST_CASE("footprint - heads that may differ in length reserve a run more each") {
@@ -93,9 +117,9 @@ TEST_CASE("footprint - heads that may differ in length reserve a run more each")
     const SessionBudget budget = session_budget(policy, 500, 510, 1, 512, 0);
     return footprint(*script, budget, kv, 0).steady;
   };
-  CHECK(steady("streaming_llm") == dense_bytes(kv, 65));
+  CHECK(steady("streaming_llm") == dense_bytes(kv, 65, 65));
   // n_keep and keep() may give one head what another leaves, also under scope "head".
-  CHECK(steady("h2o") == dense_bytes(kv, 65) + 6 * kv.pools[0]->run_bytes());
+  CHECK(steady("h2o") == dense_bytes(kv, 65, 65) + 6 * kv.pools[0]->run_bytes());
 }
 
 TEST_CASE("footprint - a budget reserves less than the full cache") {
@@ -106,16 +130,16 @@ TEST_CASE("footprint - a budget reserves less than the full cache") {
   const PolicySettings& full = host.policy("full");
   const uint64_t whole = reserved_for(host, *script_of(full, "a", 900, 100), 0);
   CHECK(reserved_for(host, *script_of(bounded, "a", 900, 100), 0) * 4 < whole);
-  CHECK(whole == dense_bytes(host.memory().kv_config(Dtype::f32, Dtype::f32), 1000));
+  CHECK(whole == dense_bytes(host.memory().kv_config(Dtype::f32, Dtype::f32), 1000, 1000));
 }
 
 TEST_CASE("footprint - sizes are those of the pools") {
   TinyHost host;
   const KvConfig kv = host.memory().kv_config(Dtype::f32, Dtype::f16);
   CHECK(slot_bytes(kv) == 3 * 2 * 16 * (4 + 2));  // layers, KV heads, head_dim, bytes of K and V
-  CHECK(dense_bytes(kv, 1) == 3 * 2 * kv.pools[0]->run_bytes());
-  CHECK(dense_bytes(kv, 0) == 0);
-  CHECK(dense_bytes(kv, kv.pools[0]->run_slots() + 1) == 2 * dense_bytes(kv, 1));
+  CHECK(dense_bytes(kv, 1, 1) == 3 * 2 * kv.pools[0]->run_bytes());
+  CHECK(dense_bytes(kv, 0, 0) == 0);
+  CHECK(dense_bytes(kv, kv.pools[0]->run_slots() + 1, 1) == 2 * dense_bytes(kv, 1, 1));
 }
 
 }  // namespace tenure::test

@@ -43,7 +43,7 @@ TinyHost::TinyHost(const std::string& backend, const std::string& model, const H
       backend_(std::make_unique<Backend>(library(backend == "toy" ? "toy_backend" : "backend_" + backend),
                                          std::vector<ParamValue>{})),
       model_(std::make_unique<Model>(*source_, info_, *backend_)),
-      memory_(*backend_, info_.config(), uint64_t{64} << 20) {
+      memory_(*backend_, info_.config(), uint64_t{64} << 20, 256) {
   static_assert(1u << static_cast<uint32_t>(Phase::decode) == TENURE_PHASE_DECODE);
 }
 

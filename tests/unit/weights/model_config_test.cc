@@ -154,18 +154,21 @@ TEST_CASE("model config - an absent key is named (CVE-2024-41130)") {
 
 TEST_CASE("model config - options that would change the answers are refused, not passed over") {
   expect_refused({
-      {"general.architecture", LlamaBytes::text("gpt2"), Code::model_unsupported, "supported is llama"},
-      {"llama.rope.scaling.type", LlamaBytes::text("yarn"), Code::model_unsupported, "supported is none"},
-      {"llama.rope.scaling.factor", LlamaBytes::f32(4), Code::model_unsupported, "supported is 1"},
-      {"llama.rope.scale_linear", LlamaBytes::f32(2), Code::model_unsupported, "supported is 1"},
+      {"general.architecture", LlamaBytes::text("gpt2"), Code::model_unsupported, "supported are llama, qwen2, qwen3, gemma3, phi3"},
+      {"llama.rope.scaling.type", LlamaBytes::text("yarn"), Code::model_unsupported, "supported are none and linear"},
+      {"llama.rope.scaling.factor", LlamaBytes::f32(-4), Code::model_malformed, "above 0"},
+      {"llama.rope.scale_linear", LlamaBytes::f32(2e6), Code::model_malformed, "above 0"},
+      {"llama.final_logit_softcapping", LlamaBytes::f32(30), Code::model_unsupported, "supported is 0"},
       {"llama.attention.sliding_window", LlamaBytes::u32(4096), Code::model_unsupported, "supported is 0"},
       {"llama.expert_count", LlamaBytes::u32(8), Code::model_unsupported, "supported is 0"},
       {"llama.attention.causal", GgufBytes().type(GgufType::boolean).u8(0), Code::model_unsupported,
        "supported is true"},
   });
   LlamaBytes frequencies;
-  frequencies.tensors.push_back({"rope_freqs.weight", {2}});
-  CHECK(refusal(frequencies, Code::model_unsupported).find("rope_freqs.weight") != std::string::npos);
+  frequencies.tensors.push_back({"rope_freqs.weight", {3}});
+  CHECK(refusal(frequencies, Code::model_malformed).find("is not 2 f32 values") != std::string::npos);
+  frequencies.tensors.back().shape = {2};
+  CHECK(refusal(frequencies, Code::model_malformed).find("holds 0; above 0") != std::string::npos);
   CHECK(
       refusal(LlamaBytes().set("llama.rope.scaling.type", LlamaBytes::text("none")), Code::internal).empty());
 }
