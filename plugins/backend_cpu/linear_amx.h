@@ -56,8 +56,9 @@ inline __m512 nibble(__m512i x) {
   return _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(x, shift), _mm512_set1_epi32(15)));
 }
 
-inline void unpack_q8_0(const uint8_t* head, const uint8_t* body, uint32_t, uint16_t* tile) {
-  const __m512 d = load_f16(head);
+inline void unpack_q8_0(const GroupView& view, uint32_t block, uint16_t* tile) {
+  const __m512 d = load_f16(view.head + block * view.stride);
+  const uint8_t* body = view.body + block * view.stride;
   for (uint32_t k = 0; k < kBlock; k += 4, body += 64) {
     const __m512i bytes =
         _mm512_xor_si512(_mm512_loadu_si512(body), _mm512_set1_epi8(static_cast<char>(0x80)));
@@ -77,15 +78,17 @@ inline void unpack_nibbles(__m512 d, __m512 m, const uint8_t* body, uint16_t* ti
     store_pair(tile, k + 18, _mm512_fmadd_ps(d, nibble<20>(x), m), _mm512_fmadd_ps(d, nibble<28>(x), m));
   }
 }
-inline void unpack_q4_0(const uint8_t* head, const uint8_t* body, uint32_t, uint16_t* tile) {
-  const __m512 d = load_f16(head);
-  unpack_nibbles(d, _mm512_mul_ps(d, _mm512_set1_ps(-8.0f)), body, tile);
+inline void unpack_q4_0(const GroupView& view, uint32_t block, uint16_t* tile) {
+  const __m512 d = load_f16(view.head + block * view.stride);
+  unpack_nibbles(d, _mm512_mul_ps(d, _mm512_set1_ps(-8.0f)), view.body + block * view.stride, tile);
 }
-inline void unpack_q4_1(const uint8_t* head, const uint8_t* body, uint32_t min_offset, uint16_t* tile) {
-  unpack_nibbles(load_f16(head), load_f16(head + min_offset), body, tile);
+inline void unpack_q4_1(const GroupView& view, uint32_t block, uint16_t* tile) {
+  const uint8_t* head = view.head + block * view.stride;
+  unpack_nibbles(load_f16(head), load_f16(head + view.min_offset), view.body + block * view.stride, tile);
 }
 
-using UnpackBlock = void (*)(const uint8_t* head, const uint8_t* body, uint32_t min_offset, uint16_t* tile);
+// Block: of 32 inputs, counted from the group's first.
+using UnpackBlock = void (*)(const GroupView&, uint32_t block, uint16_t* tile);
 // A format without one goes through the int8 products, as decode does.
 constexpr UnpackBlock unpack_block_of(uint32_t dtype) {
   switch (dtype) {
@@ -176,10 +179,8 @@ void linear_on_tiles(const LinearTask& task, uint16_t* panel) {
                         .panel = panel};
       for (uint32_t g = 0; g < piece.n_groups; ++g) {
         const GroupView view = view_group(weight, group + g);
-        const uint64_t offset = first / kBlock * view.stride;
         for (uint32_t step = 0; step < piece.n_steps; ++step)
-          unpack(view.head + offset + step * view.stride, view.body + offset + step * view.stride,
-                 view.min_offset, panel + (uint64_t{g} * piece.n_steps + step) * kTileElements);
+          unpack(view, first / kBlock + step, panel + (uint64_t{g} * piece.n_steps + step) * kTileElements);
       }
       tiles.fence();
       multiply_strip(tiles, task, piece);
