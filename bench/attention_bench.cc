@@ -14,7 +14,7 @@
 #include <random>
 #include <vector>
 
-#include "bench_plan.h"
+#include "bench/bench_plan.h"
 #include "cache/page_pool.h"
 #include "error/error.h"
 #include "graph/runtime.h"

@@ -29,6 +29,7 @@ class PagePool {
   uint32_t page_slots() const { return layout_.page_slots; }
   uint32_t run_slots() const { return layout_.page_slots * run_pages; }
   uint64_t run_bytes() const { return layout_.page_bytes * run_pages; }
+  uint64_t slot_bytes() const { return layout_.page_bytes / layout_.page_slots; }
   uint32_t runs_for(uint64_t n_slots) const {
     return static_cast<uint32_t>((n_slots + run_slots() - 1) / run_slots());
   }

@@ -16,6 +16,7 @@ Command plugin_list_command();
 Command plugin_show_command();
 Command plugin_new_command();
 Command plugin_doctor_command();
+Command bench_command();
 Command tokenize_command();
 Command inspect_command();
 Command demo_command();

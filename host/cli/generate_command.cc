@@ -13,23 +13,11 @@
 #include "error/error.h"
 #include "graph/prompt_settings.h"
 #include "graph/runtime.h"
+#include "plan/load.h"
 #include "session/prompt.h"
 
 namespace tenure::cli {
 namespace {
-
-std::string toml_string(const std::string& text) {
-  std::string out = "\"";
-  for (char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    if (static_cast<unsigned char>(c) < 0x20) {
-      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-    } else {
-      out += c;
-    }
-  }
-  return out + "\"";
-}
 
 // The command is a pipeline of one stage, so that every key means what it means there.
 std::string pipeline_of(const Arguments& arguments) {

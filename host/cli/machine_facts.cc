@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cstdlib>
 #include <fstream>
@@ -14,6 +13,7 @@
 #include <optional>
 #include <sstream>
 
+#include "bench/machine.h"
 #include "engine/threads.h"
 
 namespace tenure::cli {
@@ -55,20 +55,12 @@ std::optional<uint64_t> number_at_start(const std::string& text) {
 }
 
 Fact cpu_fact() {
-  auto values = proc_values("/proc/cpuinfo");
-  std::istringstream flags(values["flags"]);
-  constexpr std::array<std::string_view, 6> wanted = {"avx2",        "fma",         "avx512f",
-                                                      "avx512_vnni", "avx512_bf16", "amx_tile"};
-  std::string found;
-  bool has_avx2 = false;
-  for (std::string flag; flags >> flag;) {
-    if (std::find(wanted.begin(), wanted.end(), flag) == wanted.end()) continue;
-    found += (found.empty() ? "" : " ") + flag;
-    has_avx2 = has_avx2 || flag == "avx2";
-  }
+  const Processor found = processor();
+  const bool has_avx2 = std::find(found.features.begin(), found.features.end(), "avx2") != found.features.end();
+  std::string features;
+  for (const std::string& feature : found.features) features += (features.empty() ? "" : " ") + feature;
   Fact fact{.name = "processor",
-            .fact = fmt::format("{}: {}", values["model name"],
-                                found.empty() ? "no vector extensions known here" : found)};
+            .fact = fmt::format("{}: {}", found.name, features.empty() ? "no vector extensions known here" : features)};
   if (!has_avx2) {
     fact.verdict = FactVerdict::note;
     fact.fix = "without AVX2 the scalar path is used, several times slower; run on a newer CPU";

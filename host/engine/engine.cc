@@ -77,6 +77,7 @@ void Engine::run() {
       forward();
       decide();
       reserve_for_dropped();
+      if (on_pass_) on_pass_(pass_);
     }
     collect();
   }
@@ -285,6 +286,7 @@ void Engine::forward() {
     }
     session->accept(batch_);
   }
+  pass_ = {.n_prefilled = n_prefilled, .n_decoded = n_decoded, .work = status.ok() ? model_.work(batch_) : PassWork{}};
   n_decoded_ += n_decoded;
   n_prefilled_ += n_prefilled;
   kv_bytes_ = memory_.bytes_in_use();

@@ -44,6 +44,15 @@ struct EngineFigures {
   uint64_t kv_peak_bytes = 0;
 };
 
+// One iteration that ran a forward.
+struct PassFigures {
+  uint64_t n_prefilled = 0;  // rows
+  uint64_t n_decoded = 0;
+  PassWork work;
+};
+// Engine's thread, after the decisions of the iteration and before its finished jobs are handed out; must be quick.
+using PassObserver = std::function<void(const PassFigures&)>;
+
 class Engine {
  public:
   // Everything outlives the engine.
@@ -57,6 +66,8 @@ class Engine {
   // Drops waiting and running jobs without calling on_done, then ignores submit. Returns when the thread is idle.
   void abandon();
   EngineFigures figures() const;
+  // While nothing is submitted.
+  void watch(PassObserver on_pass) { on_pass_ = std::move(on_pass); }
   // What one chunk of a policy takes in every layer and KV head: the least a memory limit must allow. Throws Error when
   // the backend cannot keep the policy's types. Before the first submit.
   uint64_t chunk_bytes(const PolicySettings& policy);
@@ -111,6 +122,8 @@ class Engine {
   Decisions decisions_;
   std::vector<Session*> in_batch_;
   std::vector<Session*> group_;
+  PassObserver on_pass_;
+  PassFigures pass_;  // of this iteration
   std::deque<Waiting> waiting_;
   std::vector<std::unique_ptr<Active>> active_;
   size_t next_decode_ = 0;  // where the next batch starts among sessions, so that none starves

@@ -43,13 +43,16 @@ uint32_t Batch::want(uint32_t row, const WantedLogits& wanted) {
 void Batch::seal(const tenure_weights* weights, uint32_t n_layers) {
   segments_.clear();
   views_.clear();
+  kv_bytes_ = 0;
   for (uint32_t layer = 0; layer < n_layers; ++layer) {
     for (uint32_t i = 0; i < n_segments(); ++i) {
       tenure_segment segment = shapes_[i];
-      segment.pool = &caches_[i]->pool(layer).kv();
+      const PagePool& pool = caches_[i]->pool(layer);
+      segment.pool = &pool.kv();
       segments_.push_back(segment);
       for (uint32_t head = 0; head < caches_[i]->n_kv_heads(layer); ++head) {
         views_.push_back(caches_[i]->view(layer, head, appended_[i]));
+        kv_bytes_ += views_.back().n_slots * pool.slot_bytes();
       }
     }
   }

@@ -12,6 +12,28 @@ namespace {
 
 tenure_str view(const std::string& text) { return {text.data(), text.size()}; }
 
+// Whose op reads weights of this role.
+GivenWeights::Part& part_of(GivenWeights& given, uint32_t role, bool tied_head) {
+  switch (role) {
+    case TENURE_WEIGHT_TOKEN_EMBD:
+      return tied_head ? given.head : given.embedding;
+    case TENURE_WEIGHT_OUTPUT:
+    case TENURE_WEIGHT_OUTPUT_NORM:
+      return given.head;
+    case TENURE_WEIGHT_ATTN_OUT:
+    case TENURE_WEIGHT_ATTN_POST_NORM:
+      return given.attn_out;
+    case TENURE_WEIGHT_FFN_NORM:
+    case TENURE_WEIGHT_FFN_GATE:
+    case TENURE_WEIGHT_FFN_UP:
+    case TENURE_WEIGHT_FFN_DOWN:
+    case TENURE_WEIGHT_FFN_POST_NORM:
+      return given.mlp;
+    default:
+      return given.qkv;
+  }
+}
+
 }  // namespace
 
 ModelInfo::ModelInfo(ModelConfig config) : config_(std::move(config)) {
@@ -63,6 +85,11 @@ void Model::load(const ModelSource& source) {
                   .n_out = tensor.shape[1],
                   .n_in = tensor.shape[0],
                   .bytes = tensor.bytes});
+    GivenWeights::Part& part = part_of(given_, role, config().tied_head);
+    if (tensor.shape[1] > 1) part.n_elements += tensor.shape[0] * tensor.shape[1];
+    part.bytes += tensor.bytes.size();
+    given_.bytes_by_type[tensor.dtype] += tensor.bytes.size();
+    if (role == TENURE_WEIGHT_TOKEN_EMBD) given_.embedding_row_bytes = tensor.bytes.size() / tensor.shape[1];
     source.drop(tensor.bytes);
   };
   const auto add_present = [&](uint32_t role, uint32_t layer, const TensorView& tensor) {
@@ -90,6 +117,24 @@ void Model::load(const ModelSource& source) {
   }
   add(TENURE_WEIGHT_OUTPUT_NORM, TENURE_ALL_LAYERS, weights.output_norm);
   if (!config().tied_head) add(TENURE_WEIGHT_OUTPUT, TENURE_ALL_LAYERS, weights.output);
+}
+
+uint64_t Model::packed_bytes(uint64_t given_bytes) const {
+  const double ratio = static_cast<double>(weights_bytes_) / static_cast<double>(given_.bytes());
+  return static_cast<uint64_t>(static_cast<double>(given_bytes) * ratio);
+}
+
+// Of an embedding table a pass reads only its rows' part, unless the table is the head as well.
+PassWork Model::work(const Batch& batch) const {
+  const bool has_wants = !batch.wants().empty();
+  const bool reads_table = config().tied_head && has_wants;
+  uint64_t given_bytes = given_.qkv.bytes + given_.attn_out.bytes + given_.mlp.bytes;
+  if (has_wants) given_bytes += given_.head.bytes;
+  if (!reads_table) given_bytes += batch.n_rows() * given_.embedding_row_bytes;
+  const uint64_t layer_elements = given_.qkv.n_elements + given_.attn_out.n_elements + given_.mlp.n_elements;
+  return {.weight_bytes = packed_bytes(given_bytes),
+          .kv_bytes = batch.kv_bytes(),
+          .matrix_ops = 2 * (layer_elements * batch.n_rows() + given_.head.n_elements * batch.wants().size())};
 }
 
 Status Model::forward(Batch& batch, const Activations& a, const AfterAttend& after_attend) const {

@@ -4,6 +4,7 @@
 #include <tenure/model.h>
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,27 @@ class ModelInfo {
   tenure_model_info abi_{};
 };
 
+// The weights as they were handed to the backend, by the op that reads them; norms and biases go with their op.
+struct GivenWeights {
+  struct Part {
+    uint64_t n_elements = 0;  // of matrices: a row costs two operations for each
+    uint64_t bytes = 0;       // as in the file
+  };
+  Part embedding;  // nothing when it is the head
+  Part qkv, attn_out, mlp, head;
+  uint64_t embedding_row_bytes = 0;
+  std::map<Dtype, uint64_t> bytes_by_type;
+
+  uint64_t bytes() const { return embedding.bytes + qkv.bytes + attn_out.bytes + mlp.bytes + head.bytes; }
+};
+
+// What one forward had to read and compute, counted from its batch.
+struct PassWork {
+  uint64_t weight_bytes = 0;  // as packed; once, however many rows share them
+  uint64_t kv_bytes = 0;
+  uint64_t matrix_ops = 0;  // two for each element of a matrix and row, attention not counted
+};
+
 class Model {
  public:
   // Hands every tensor to the backend once and drops the file's pages as they are packed. Throws Error: model_unsupported
@@ -51,6 +73,11 @@ class Model {
   const ModelConfig& config() const { return info_.config(); }
   const DeviceWeights& weights() const { return weights_; }
   uint64_t weights_bytes() const { return weights_bytes_; }  // as packed
+  const GivenWeights& given_weights() const { return given_; }
+  // The share of weights_bytes() that a part of the given ones has: the backend tells only the sum of what it packed.
+  uint64_t packed_bytes(uint64_t given_bytes) const;
+  // Of a batch that was forwarded.
+  PassWork work(const Batch& batch) const;
 
   // Runs the batch and waits for it. after_attend, if set, is called for each layer once its attention is enqueued; it
   // synchronizes itself before it reads.
@@ -63,6 +90,7 @@ class Model {
   const ModelInfo& info_;
   Backend& backend_;
   DeviceWeights weights_;
+  GivenWeights given_;
   uint64_t weights_bytes_ = 0;
 };
 

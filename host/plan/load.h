@@ -34,4 +34,7 @@ Plan load_plan(const std::filesystem::path& file, const PlanOptions&);
 // The same for a text that is not a file. Relative paths in it are relative to `folder`.
 Plan parse_plan(std::string text, std::string name, const std::filesystem::path& folder, const PlanOptions&);
 
+// The text as a TOML string, quotes included: for pipelines that a command makes of its options.
+std::string toml_string(std::string_view text);
+
 }  // namespace tenure

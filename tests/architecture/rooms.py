@@ -20,6 +20,8 @@ HOST_ROOMS: dict[str, set[str]] = {
     "graph": {"error", "tensor", "manifest", "plan", "plugin", "weights", "model", "engine", "session", "record", "eval"},
     "train": {"error", "tensor", "plan", "engine", "session", "record", "eval", "model", "plugin", "weights"},
     "report": {"error", "tensor", "record"},
+    # bench drives the engine and the backend's ops as a cell has them
+    "bench": {"error", "tensor", "plan", "plugin", "cache", "model", "session", "engine", "graph", "record"},
 }
 # `main` (host/main.cc) and `cli` see everything.
 SEE_EVERYTHING = {"main", "cli"}
@@ -43,6 +45,7 @@ PLUGIN_API: dict[str, set[str]] = {
     "session": {"tenure/policy.h"},
     "engine": {"tenure/host.h"},  # it lends its arena as tenure.exec
     "graph": {"tenure/backend.h", "tenure/policy.h"},
+    "bench": {"tenure/backend.h"},
     "main": {"*"},
     "cli": {"*"},
 }

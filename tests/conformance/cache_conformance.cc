@@ -79,45 +79,64 @@ void for_every_cache(Body&& body) {
   }
 }
 
+// The worst |got - want| of queries and keys turned by their row's position.
+double error_of_rope(const TestModel& model, uint32_t layer, bool in_place) {
+  const uint32_t head_dim = model.shape().head_dim;
+  const std::vector<int32_t> positions = {0, 1, 2, 77, 1000, 2047, 3};
+  const auto n_rows = static_cast<uint32_t>(positions.size());
+  const std::vector<float> q = random_floats(n_rows * model.shape().n_q(), 1);
+  const std::vector<float> k = random_floats(n_rows * model.shape().n_kv(), 2);
+  Backend& device = model.backend();
+  const DeviceFloats q_in(device, q), k_in(device, k), q_out(device, q.size()), k_out(device, k.size());
+  const DeviceFloats& q_to = in_place ? q_in : q_out;
+  const DeviceFloats& k_to = in_place ? k_in : k_out;
+  TestForward forward(model, std::vector<int32_t>(n_rows, 0), positions);
+  forward.run([&](Backend& b, const tenure_forward& f) {
+    require_ok(b.rope(f, layer, q_in.data(), k_in.data(), q_to.data(), k_to.data()));
+  });
+  double worst = 0;
+  const auto check = [&](const std::vector<float>& got, const std::vector<float>& from, uint32_t n_heads) {
+    for (size_t at = 0; at < from.size(); at += head_dim) {
+      std::vector<double> want(from.begin() + static_cast<ptrdiff_t>(at),
+                               from.begin() + static_cast<ptrdiff_t>(at + head_dim));
+      reference::rotate(model.layer(layer), positions[at / head_dim / n_heads], want);
+      for (uint32_t d = 0; d < head_dim; ++d) {
+        const double error = std::abs(got[at + d] - want[d]);
+        if (!(error <= worst)) worst = error;
+      }
+    }
+  };
+  check(q_to.read(), q, model.shape().n_heads);
+  check(k_to.read(), k, model.shape().n_kv_heads);
+  return worst;
+}
+
 }  // namespace
 
 TEST_CASE("rope - turns queries and keys by their row's position") {
   for (uint32_t kind : {TENURE_ROPE_INTERLEAVED, TENURE_ROPE_HALVES}) {
     for (uint32_t head_dim : {16u, 32u, 64u, 128u, 256u}) {
+      const TestModel model(backend(2), shape_of(head_dim, kind), TENURE_F32);
       for (bool in_place : {false, true}) {
         CAPTURE(kind);
         CAPTURE(head_dim);
         CAPTURE(in_place);
-        const TestModel model(backend(2), shape_of(head_dim, kind), TENURE_F32);
-        const std::vector<int32_t> positions = {0, 1, 2, 77, 1000, 2047, 3};
-        const auto n_rows = static_cast<uint32_t>(positions.size());
-        const std::vector<float> q = random_floats(n_rows * model.shape().n_q(), 1);
-        const std::vector<float> k = random_floats(n_rows * model.shape().n_kv(), 2);
-        Backend& device = model.backend();
-        const DeviceFloats q_in(device, q), k_in(device, k), q_out(device, q.size()), k_out(device, k.size());
-        const DeviceFloats& q_to = in_place ? q_in : q_out;
-        const DeviceFloats& k_to = in_place ? k_in : k_out;
-        TestForward forward(model, std::vector<int32_t>(n_rows, 0), positions);
-        forward.run([&](Backend& b, const tenure_forward& f) {
-          require_ok(b.rope(f, 0, q_in.data(), k_in.data(), q_to.data(), k_to.data()));
-        });
-        double worst = 0;
-        const auto check = [&](const std::vector<float>& got, const std::vector<float>& from,
-                               uint32_t n_heads) {
-          for (size_t at = 0; at < from.size(); at += head_dim) {
-            std::vector<double> want(from.begin() + static_cast<ptrdiff_t>(at),
-                                     from.begin() + static_cast<ptrdiff_t>(at + head_dim));
-            reference::rotate(model.layer(), positions[at / head_dim / n_heads], want);
-            for (uint32_t d = 0; d < head_dim; ++d) {
-              const double error = std::abs(got[at + d] - want[d]);
-              if (!(error <= worst)) worst = error;
-            }
-          }
-        };
-        check(q_to.read(), q, model.shape().n_heads);
-        check(k_to.read(), k, model.shape().n_kv_heads);
-        CHECK(worst <= 2e-6);
+        CHECK(error_of_rope(model, 0, in_place) <= 2e-6);
       }
+    }
+  }
+}
+
+TEST_CASE("rope - each layer turns by its own base and factors") {
+  for (double odd_base : {10000.0, 1e6}) {  // the even layers' base, and another
+    CAPTURE(odd_base);
+    ModelShape shape = shape_of(128, TENURE_ROPE_HALVES);
+    shape.n_layers = 3;
+    shape.odd_rope_base = odd_base;
+    const TestModel model(backend(2), shape, TENURE_F32);
+    for (uint32_t layer : {0u, 1u, 2u}) {
+      CAPTURE(layer);
+      CHECK(error_of_rope(model, layer, false) <= 2e-6);
     }
   }
 }

@@ -77,11 +77,18 @@ TestModel::TestModel(Backend& backend, const ModelShape& shape, uint32_t dtype, 
 // The backend's table of factors is gone when weights_create returns; the reference keeps one.
 void TestModel::create() {
   std::vector<float> lent = rope_factors_;
-  for (tenure_layer_info& layer : layers_) layer.rope_factors = lent.empty() ? nullptr : lent.data();
+  give_factors(lent);
   weights_ = backend_.create_weights(info_);
   lent.assign(lent.size(), -1.0f);
-  for (tenure_layer_info& layer : layers_)
-    layer.rope_factors = rope_factors_.empty() ? nullptr : rope_factors_.data();
+  give_factors(rope_factors_);
+}
+
+void TestModel::give_factors(const std::vector<float>& factors) {
+  for (uint32_t i = 0; i < layers_.size(); ++i) {
+    const bool unlike = i % 2 == 1 && shape_.odd_rope_base != 0;
+    layers_[i].rope_factors = factors.empty() || unlike ? nullptr : factors.data();
+    if (unlike) layers_[i].rope_base = shape_.odd_rope_base;
+  }
 }
 
 void TestModel::add(uint32_t role, uint32_t layer, uint32_t n_out, uint32_t n_in, const Edit& edit) {

@@ -30,6 +30,7 @@ struct ModelShape {
   bool attn_post_norm = false;
   bool ffn_post_norm = false;
   bool rope_factors = false;  // each pair of its own, else all 1
+  double odd_rope_base = 0;   // of odd layers, which have no rope_factors; 0 = they are as the even ones
   uint32_t activation = TENURE_ACTIVATION_SILU;
   float embedding_scale = 1;
   double attention_scale = 0;  // 0 = 1 / sqrt(head_dim)
@@ -56,7 +57,7 @@ class TestModel {
   Backend& backend() const { return backend_; }
   const DeviceWeights& weights() const { return weights_; }
   uint64_t packed_bytes() const { return packed_bytes_; }
-  const tenure_layer_info& layer() const { return layers_.front(); }
+  const tenure_layer_info& layer(uint32_t i = 0) const { return layers_[i]; }
   const tenure_model_info& info() const { return info_; }
 
   const reference::Matrix& matrix(uint32_t role, uint32_t layer = 0) const;
@@ -72,6 +73,7 @@ class TestModel {
 
  private:
   void create();
+  void give_factors(const std::vector<float>& factors);
   void add(uint32_t role, uint32_t layer, uint32_t n_out, uint32_t n_in, const Edit& edit);
 
   Backend& backend_;

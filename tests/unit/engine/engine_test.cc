@@ -40,6 +40,33 @@ uint64_t memory_for(TinyHost& host, uint32_t n_tokens, uint32_t n_sessions) {
 
 }  // namespace
 
+TEST_CASE("engine - an observer is told the rows of every forward and what they had to read") {
+  TinyHost host;
+  PolicySettings& policy = host.policy("full");
+  const uint64_t slot = slot_bytes(host.memory().kv_config(policy.k_type, policy.v_type));
+  std::vector<PassFigures> passes;
+  Run run(host, engine_config(uint64_t{64} << 20, 16));
+  run.engine.watch([&](const PassFigures& pass) { passes.push_back(pass); });
+  run.add(script_of(policy, "a", 50, 9));
+  run.finished.wait_for(1);
+  REQUIRE(passes.size() == 4 + 8);  // 50 rows by 16; the first of 9 tokens comes out of the last of them
+  uint64_t n_fed = 0;
+  for (size_t i = 0; i < passes.size(); ++i) {
+    CAPTURE(i);
+    n_fed += passes[i].n_prefilled + passes[i].n_decoded;
+    CHECK(passes[i].n_prefilled == (i < 3 ? 16u : i == 3 ? 2u : 0u));
+    CHECK(passes[i].n_decoded == (i < 4 ? 0u : 1u));
+    CHECK(passes[i].work.kv_bytes == n_fed * slot);
+  }
+  const Model& model = host.model();
+  REQUIRE(model.config().tied_head);
+  CHECK(passes.back().work.weight_bytes == model.weights_bytes());
+  // Nobody wants logits of the first rows, so of the table that is also the head they read their own part.
+  const uint64_t row_bytes = sizeof(float) * model.config().n_embd;
+  CHECK(passes.front().work.weight_bytes ==
+        model.weights_bytes() - model.given_weights().head.bytes + 16 * row_bytes);
+}
+
 TEST_CASE("engine - a request's tokens do not depend on its neighbours or on how its prompt is cut") {
   TinyHost host;
   for (const char* id : {"full", "streaming_llm", "h2o"}) {
