@@ -7,6 +7,7 @@
 #include <cstring>
 #include <thread>
 
+#include "amx.h"
 #include "attend_work.h"
 #include "page_layout.h"
 
@@ -224,14 +225,15 @@ class Attention {
 
   uint32_t pack_queries(const Item& item, const PrefillKernel& kernel, const float* q,
                         const WorkerScratch& scratch) {
-    const uint32_t floats = item.n_tokens * group_size_ * call_.head_dim;
+    const uint32_t n_rows = item.n_tokens * group_size_;
+    const uint32_t row_elements = (call_.head_dim + kernel.depth - 1) / kernel.depth * kernel.depth;
     std::byte* packed = scratch.packed;
     uint32_t n = 0;
     for_runs(head(item), 0, head(item).n_slots, [&](int32_t shift, uint32_t, uint32_t end) {
       turned_queries(q, item.n_tokens, shift, scratch.query);
-      kernel.pack_queries(scratch.query, floats, scale_, packed);
+      kernel.pack_queries(scratch.query, n_rows, call_.head_dim, scale_, packed);
       scratch.runs[n++] = {packed, end};
-      packed += uint64_t{floats} * kernel.element_bytes;
+      packed += uint64_t{n_rows} * row_elements * kernel.element_bytes;
     });
     return n;
   }
@@ -325,8 +327,10 @@ const AttendKernels* choose_attend_kernels(const char* forced) {
     const char* family;
     bool usable;
   };
+  const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
   const Candidate best_first[] = {
-      {&kAttendAvx512Bf16, "avx512", avx512 && __builtin_cpu_supports("avx512bf16")},
+      {&kAttendAmx, "amx", bf16 && amx_permitted()},
+      {&kAttendAvx512Bf16, "avx512", bf16},
       {&kAttendAvx512, "avx512", avx512},
       {&kAttendAvx2, "avx2", avx2},
       {&kAttendScalar, "scalar", true}};

@@ -13,6 +13,8 @@ namespace tenure::cpu {
 constexpr uint32_t kSplitSlots = 256;  // decode: slots of one work item; a multiple of it always starts one
 constexpr uint32_t kBlockSlots = 512;  // prefill: slots between two rescalings of a row's sums
 constexpr uint32_t kMassTokens = 16;   // tokens whose weights are summed before they are added to the mass
+// prefill: floats between rows of scores; rows a power of two apart would share a few cache sets.
+constexpr uint32_t kScoreStride = kBlockSlots + 32;
 
 // One KV head's cached slots.
 struct CacheView {
@@ -63,7 +65,7 @@ struct DecodePartials {
 
 // The queries of a prefill task, packed once for each run of slots that turns them differently.
 struct PrefillQueries {
-  const void* rows;   // (n_rows, head_dim)
+  const void* rows;   // (n_rows, head_dim rounded up to the kernel's depth)
   uint32_t end_slot;  // the run's last slot + 1
 };
 
@@ -87,21 +89,24 @@ struct PrefillTask {
   uint32_t first_mass_row;
   uint32_t slot_stride;  // n_slots rounded up to kBlockSlots
   // Scratch, 64-byte aligned. Elements are the kernel's: f32 or bf16.
-  void* keys;        // (kBlockSlots, head_dim)
+  // A kernel may read and write rows up to the next multiple of kMaxTileRows; what they hold is of no
+  // account.
+  void* keys;        // (kBlockSlots, head_dim rounded up to the kernel's depth)
   void* values;      // (kBlockSlots, head_dim)
   float* sums;       // (n_rows, head_dim)
   float* max;        // (n_rows)
   float* total;      // (n_rows)
-  float* scores;     // (kMaxTileRows, kBlockSlots)
-  void* weights;     // (kMaxTileRows, kBlockSlots), with mass (n_rows, slot_stride)
+  float* scores;     // (kMaxTileRows, kScoreStride)
+  void* weights;     // (kMaxTileRows, kScoreStride), with mass (n_rows, slot_stride)
   float* block_max;  // with mass (n_rows, slot_stride / kBlockSlots)
 };
-constexpr uint32_t kMaxTileRows = 6;
+constexpr uint32_t kMaxTileRows = 32;
 
 struct PrefillKernel {
   uint32_t element_bytes;
-  // n a multiple of 16
-  void (*pack_queries)(const float* q, uint32_t n, float scale, void* packed);
+  uint32_t depth;  // elements that one step of a dot product takes: queries are padded to a multiple of it
+  // q (n_rows, head_dim)
+  void (*pack_queries)(const float* q, uint32_t n_rows, uint32_t head_dim, float scale, void* packed);
   void (*run)(const PrefillTask&);
 };
 
@@ -137,9 +142,10 @@ extern const AttendKernels kAttendScalar;
 extern const AttendKernels kAttendAvx2;        // AVX2, FMA, F16C
 extern const AttendKernels kAttendAvx512;      // AVX-512 F, BW, DQ, VL
 extern const AttendKernels kAttendAvx512Bf16;  // and BF16
+extern const AttendKernels kAttendAmx;         // and AMX tiles with BF16, permitted (amx.h)
 
-// The best table this CPU runs, or the best of the family `forced` names ("scalar", "avx2", "avx512"; empty:
-// none is forced). nullptr when the name is unknown or the CPU lacks it.
+// The best table this CPU runs, or the best of the family `forced` names ("scalar", "avx2", "avx512", "amx";
+// empty: none is forced). nullptr when the name is unknown or the CPU lacks it.
 const AttendKernels* choose_attend_kernels(const char* forced);
 
 }  // namespace tenure::cpu

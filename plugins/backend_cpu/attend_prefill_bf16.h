@@ -8,7 +8,7 @@
 namespace tenure::cpu {
 namespace {
 
-struct Bf16Products {
+struct Bf16Fixed {
   using Element = Bf16;
 
   static __m256i narrowed(Vec a) { return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(a.v)); }
@@ -45,7 +45,7 @@ struct Bf16Products {
       }
   }
   template <int kRows>
-  static void score(const Bf16* q, const Bf16* keys, uint32_t head_dim, float* scores) {
+  static void score(const Bf16* q, const Bf16* keys, uint32_t head_dim, float* scores, uint64_t stride) {
     __m512 acc[kRows][kTileVecs];
     for (int r = 0; r < kRows; ++r)
       for (int j = 0; j < kTileVecs; ++j) acc[r][j] = _mm512_setzero_ps();
@@ -58,7 +58,7 @@ struct Bf16Products {
       }
     }
     for (int r = 0; r < kRows; ++r)
-      for (int j = 0; j < kTileVecs; ++j) _mm512_storeu_ps(scores + r * kBlockSlots + 16 * j, acc[r][j]);
+      for (int j = 0; j < kTileVecs; ++j) _mm512_storeu_ps(scores + r * stride + 16 * j, acc[r][j]);
   }
   template <int kRows, int kVecs>
   static void weigh(const Bf16* weights, uint64_t stride, const Bf16* values, uint32_t head_dim,
@@ -76,6 +76,7 @@ struct Bf16Products {
     return values + slot * head_dim + 2 * dim;
   }
 };
+using Bf16Products = RegisterProducts<Bf16Fixed>;
 
 }  // namespace
 }  // namespace tenure::cpu

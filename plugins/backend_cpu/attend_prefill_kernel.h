@@ -23,10 +23,86 @@ constexpr int kTileVecs = 1;
 #endif
 constexpr uint32_t kPanelSlots = 16 * kTileVecs;
 constexpr uint32_t kBlockPanels = kBlockSlots / kPanelSlots;
-static_assert(kTileRows <= static_cast<int>(kMaxTileRows));
+
+// One panel of a key block as a tile's rows see it.
+enum class Panel : uint8_t { hidden, checked, open };
+
+// A tile's rows and the values of one key block: sums (n_rows, head_dim) += weights (n_rows, stride) * values
+// of the panels that are not hidden, in ascending order.
+template <class Element>
+struct Weighing {
+  uint32_t n_rows;
+  uint32_t head_dim;
+  const Panel* panels;  // (kBlockPanels)
+  const Element* weights;
+  uint64_t stride;
+  const Element* values;
+  float* sums;
+};
+
+// Products whose sums stay in vector registers, from those `Fixed` does for a fixed number of rows.
+template <class Fixed>
+struct RegisterProducts : Fixed {
+  using Element = typename Fixed::Element;
+  static constexpr uint32_t tile_rows = kTileRows;
+  static constexpr uint32_t depth = 1;
+
+  template <int n>
+  struct Rows {
+    static constexpr int count = n;
+  };
+  template <class Body>
+  static void with_rows(uint32_t n, const Body& body) {
+    switch (n) {
+      case 1:
+        return body(Rows<1>{});
+      case 2:
+        return body(Rows<2>{});
+      case 3:
+        return body(Rows<3>{});
+#if TENURE_VEC_AVX512 || TENURE_VEC_AVX2
+      case 4:
+        return body(Rows<4>{});
+      case 5:
+        return body(Rows<5>{});
+#endif
+      default:
+        return body(Rows<kTileRows>{});
+    }
+  }
+
+  // scores (n_rows, stride) of one panel
+  static void score(uint32_t n_rows, const Element* q, const Element* keys, uint32_t head_dim, float* scores,
+                    uint64_t stride) {
+    with_rows(n_rows,
+              [&](auto rows) { Fixed::template score<rows.count>(q, keys, head_dim, scores, stride); });
+  }
+  static void weigh(const Weighing<Element>& w) {
+    with_rows(w.n_rows, [&](auto rows) {
+      uint32_t dim = 0;
+      for (; dim + 16 * kTileVecs <= w.head_dim; dim += 16 * kTileVecs)
+        weigh_dims<rows.count, kTileVecs>(w, dim);
+      for (; dim < w.head_dim; dim += 16) weigh_dims<rows.count, 1>(w, dim);
+    });
+  }
+  template <int kRows, int kVecs>
+  static void weigh_dims(const Weighing<Element>& w, uint32_t dim) {
+    float* sums = w.sums + dim;
+    Vec acc[kRows][kVecs];
+    for (int r = 0; r < kRows; ++r)
+      for (int j = 0; j < kVecs; ++j) acc[r][j] = load(sums + r * w.head_dim + 16 * j);
+    for (uint32_t p = 0; p < kBlockPanels; ++p) {
+      if (w.panels[p] == Panel::hidden) continue;
+      const Element* values = Fixed::value_at(w.values, w.head_dim, p * kPanelSlots, dim);
+      Fixed::template weigh<kRows, kVecs>(w.weights + p * kPanelSlots, w.stride, values, w.head_dim, acc);
+    }
+    for (int r = 0; r < kRows; ++r)
+      for (int j = 0; j < kVecs; ++j) store(sums + r * w.head_dim + 16 * j, acc[r][j]);
+  }
+};
 
 // f32 products: keys [page][head_dim][16], values [page][16][head_dim].
-struct ExactProducts {
+struct ExactFixed {
   using Element = float;
 
   static void pack_queries(const float* q, uint32_t n, float scale, Element* packed) {
@@ -43,7 +119,8 @@ struct ExactProducts {
   }
   // scores of kRows rows against kTileVecs pages
   template <int kRows>
-  static void score(const Element* q, const Element* keys, uint32_t head_dim, float* scores) {
+  static void score(const Element* q, const Element* keys, uint32_t head_dim, float* scores,
+                    uint64_t stride) {
     Vec acc[kRows][kTileVecs];
     for (int r = 0; r < kRows; ++r)
       for (int j = 0; j < kTileVecs; ++j) acc[r][j] = zero();
@@ -56,7 +133,7 @@ struct ExactProducts {
       }
     }
     for (int r = 0; r < kRows; ++r)
-      for (int j = 0; j < kTileVecs; ++j) store(scores + r * kBlockSlots + 16 * j, acc[r][j]);
+      for (int j = 0; j < kTileVecs; ++j) store(scores + r * stride + 16 * j, acc[r][j]);
   }
   // sums (kRows, head_dim) += weights of one panel * values
   template <int kRows, int kVecs>
@@ -75,16 +152,23 @@ struct ExactProducts {
     return values + slot * head_dim + dim;
   }
 };
+using ExactProducts = RegisterProducts<ExactFixed>;
 
-// One panel of a key block as a tile's rows see it.
-enum class Panel : uint8_t { hidden, checked, open };
+// A row of n elements as dot products take it: n rounded up to whole steps.
+template <class Products>
+constexpr uint32_t padded(uint32_t n) {
+  return (n + Products::depth - 1) / Products::depth * Products::depth;
+}
 
 template <class Products>
 class Prefill {
   using Element = typename Products::Element;
+  static constexpr uint32_t tile_rows = Products::tile_rows;
+  static_assert(tile_rows <= kMaxTileRows);
 
  public:
-  explicit Prefill(const PrefillTask& task) : t_(task), head_dim_(task.cache.head_dim) {}
+  explicit Prefill(const PrefillTask& task)
+      : t_(task), head_dim_(task.cache.head_dim), key_dim_(padded<Products>(task.cache.head_dim)) {}
 
   void run() {
     for (uint32_t r = 0; r < t_.n_rows; ++r) {
@@ -106,7 +190,7 @@ class Prefill {
     Element* all = static_cast<Element*>(t_.weights);
     return t_.mass ? all + static_cast<uint64_t>(row) * t_.slot_stride + first_ : all;
   }
-  uint64_t weight_stride() const { return t_.mass ? t_.slot_stride : kBlockSlots; }
+  uint64_t weight_stride() const { return t_.mass ? t_.slot_stride : kScoreStride; }
 
   // What rows at positions [a, b] see of a panel.
   Panel sight(uint32_t panel, int32_t a, int32_t b) const {
@@ -120,30 +204,7 @@ class Prefill {
     const int32_t last_pos = pos_of(t_.n_rows - 1);
     for (uint32_t p = 0; p < kBlockPanels; ++p)
       if (sight(p, first_pos, last_pos) != Panel::hidden) unpack(p);
-    for (uint32_t row = 0; row < t_.n_rows; row += kTileRows) {
-      switch (smaller(kTileRows, t_.n_rows - row)) {
-        case 1:
-          tile<1>(row);
-          break;
-        case 2:
-          tile<2>(row);
-          break;
-        case 3:
-          tile<3>(row);
-          break;
-#if TENURE_VEC_AVX512 || TENURE_VEC_AVX2
-        case 4:
-          tile<4>(row);
-          break;
-        case 5:
-          tile<5>(row);
-          break;
-#endif
-        default:
-          tile<kTileRows>(row);
-          break;
-      }
-    }
+    for (uint32_t row = 0; row < t_.n_rows; row += tile_rows) tile(row, smaller(tile_rows, t_.n_rows - row));
   }
 
   void read_positions() {
@@ -168,10 +229,10 @@ class Prefill {
 
   void unpack(uint32_t panel) {
     for (uint32_t slot = panel * kPanelSlots; slot < (panel + 1) * kPanelSlots; slot += 16) {
-      Element* keys = static_cast<Element*>(t_.keys) + slot * head_dim_;
+      Element* keys = static_cast<Element*>(t_.keys) + slot * key_dim_;
       Element* values = static_cast<Element*>(t_.values) + slot * head_dim_;
       if (first_ + slot >= t_.cache.n_slots) {
-        memset(keys, 0, 16 * head_dim_ * sizeof(Element));
+        memset(keys, 0, 16 * key_dim_ * sizeof(Element));
         memset(values, 0, 16 * head_dim_ * sizeof(Element));
         continue;
       }
@@ -189,6 +250,8 @@ class Prefill {
           Products::pack_keys(reinterpret_cast<const float*>(at), head_dim_, keys);
           break;
       }
+      if (key_dim_ > head_dim_)
+        memset(keys + 16 * head_dim_, 0, 16 * (key_dim_ - head_dim_) * sizeof(Element));
       at += t_.cache.v_offset;
       switch (t_.v_type) {
         case TENURE_F16:
@@ -204,10 +267,10 @@ class Prefill {
     }
   }
 
-  template <int kRows>
-  void tile(uint32_t row) {
+  void tile(uint32_t row, uint32_t n_rows) {
     const int32_t a = pos_of(row);
-    const int32_t b = pos_of(row + kRows - 1);
+    const int32_t b = pos_of(row + n_rows - 1);
+    Element* weights = weights_of(row);
     Panel panels[kBlockPanels];
     bool any = false;
     for (uint32_t p = 0; p < kBlockPanels; ++p) {
@@ -215,19 +278,25 @@ class Prefill {
       any = any || panels[p] != Panel::hidden;
       if (panels[p] == Panel::hidden) {
         if (t_.mass)
-          for (int r = 0; r < kRows; ++r)
-            memset(weights_of(row) + r * weight_stride() + p * kPanelSlots, 0, kPanelSlots * sizeof(Element));
+          for (uint32_t r = 0; r < n_rows; ++r)
+            memset(weights + r * weight_stride() + p * kPanelSlots, 0, kPanelSlots * sizeof(Element));
       } else {
-        score_panel<kRows>(row, p);
+        score_panel(row, n_rows, p);
       }
     }
     if (any) {
-      for (int r = 0; r < kRows; ++r)
-        soften(row + r, t_.scores + r * kBlockSlots, weights_of(row) + r * weight_stride(), panels);
-      weigh<kRows>(row, panels);
+      for (uint32_t r = 0; r < n_rows; ++r)
+        soften(row + r, t_.scores + r * kScoreStride, weights + r * weight_stride(), panels);
+      products_.weigh({.n_rows = n_rows,
+                       .head_dim = head_dim_,
+                       .panels = panels,
+                       .weights = weights,
+                       .stride = weight_stride(),
+                       .values = static_cast<const Element*>(t_.values),
+                       .sums = t_.sums + row * head_dim_});
     }
     if (t_.mass)
-      for (int r = 0; r < kRows; ++r) block_max(row + r) = t_.max[row + r];
+      for (uint32_t r = 0; r < n_rows; ++r) block_max(row + r) = t_.max[row + r];
   }
 
   float& block_max(uint32_t row) const {
@@ -235,25 +304,23 @@ class Prefill {
   }
 
   // A run that ends inside the panel: its slots take the scores of its own queries.
-  template <int kRows>
-  void score_panel(uint32_t row, uint32_t panel) {
-    const Element* keys = static_cast<const Element*>(t_.keys) + panel * kPanelSlots * head_dim_;
+  void score_panel(uint32_t row, uint32_t n_rows, uint32_t panel) {
+    const Element* keys = static_cast<const Element*>(t_.keys) + panel * kPanelSlots * key_dim_;
     float* scores = t_.scores + panel * kPanelSlots;
     uint32_t begin = first_ + panel * kPanelSlots;
     const uint32_t end = begin + kPanelSlots;
     for (uint32_t i = 0; i < t_.n_runs && begin < end; ++i) {
       const uint32_t stop = i + 1 == t_.n_runs ? end : smaller(t_.runs[i].end_slot, end);
       if (stop <= begin) continue;
-      const Element* q =
-          static_cast<const Element*>(t_.runs[i].rows) + static_cast<uint64_t>(row) * head_dim_;
+      const Element* q = static_cast<const Element*>(t_.runs[i].rows) + static_cast<uint64_t>(row) * key_dim_;
       if (stop - begin == kPanelSlots) {
-        Products::template score<kRows>(q, keys, head_dim_, scores);
+        products_.score(n_rows, q, keys, head_dim_, scores, kScoreStride);
       } else {
-        alignas(64) float part[kRows * kBlockSlots];
-        Products::template score<kRows>(q, keys, head_dim_, part);
+        alignas(64) float part[tile_rows * kPanelSlots];
+        products_.score(n_rows, q, keys, head_dim_, part, kPanelSlots);
         const uint32_t lane = begin % kPanelSlots;
-        for (int r = 0; r < kRows; ++r)
-          memcpy(scores + r * kBlockSlots + lane, part + r * kBlockSlots + lane,
+        for (uint32_t r = 0; r < n_rows; ++r)
+          memcpy(scores + r * kScoreStride + lane, part + r * kPanelSlots + lane,
                  (stop - begin) * sizeof(float));
       }
       begin = stop;
@@ -297,31 +364,6 @@ class Prefill {
       for (uint32_t d = 0; d < head_dim_; d += 16) store(sums + d, load(sums + d) * broadcast(factor));
     }
     t_.max[row] = max;
-  }
-
-  template <int kRows>
-  void weigh(uint32_t row, const Panel* panels) {
-    uint32_t dim = 0;
-    for (; dim + 16 * kTileVecs <= head_dim_; dim += 16 * kTileVecs)
-      weigh_dims<kRows, kTileVecs>(row, panels, dim);
-    for (; dim < head_dim_; dim += 16) weigh_dims<kRows, 1>(row, panels, dim);
-  }
-
-  template <int kRows, int kVecs>
-  void weigh_dims(uint32_t row, const Panel* panels, uint32_t dim) {
-    float* sums = t_.sums + row * head_dim_ + dim;
-    Vec acc[kRows][kVecs];
-    for (int r = 0; r < kRows; ++r)
-      for (int j = 0; j < kVecs; ++j) acc[r][j] = load(sums + r * head_dim_ + 16 * j);
-    for (uint32_t p = 0; p < kBlockPanels; ++p) {
-      if (panels[p] == Panel::hidden) continue;
-      const Element* values =
-          Products::value_at(static_cast<const Element*>(t_.values), head_dim_, p * kPanelSlots, dim);
-      Products::template weigh<kRows, kVecs>(weights_of(row) + p * kPanelSlots, weight_stride(), values,
-                                             head_dim_, acc);
-    }
-    for (int r = 0; r < kRows; ++r)
-      for (int j = 0; j < kVecs; ++j) store(sums + r * head_dim_ + 16 * j, acc[r][j]);
   }
 
   void finish() {
@@ -368,6 +410,8 @@ class Prefill {
 
   const PrefillTask& t_;
   const uint32_t head_dim_;
+  const uint32_t key_dim_;
+  [[no_unique_address]] Products products_;
   uint32_t first_ = 0;  // slot of the current block
   alignas(64) int32_t pos_[kBlockSlots];
   int32_t lowest_[kBlockPanels];
@@ -380,12 +424,16 @@ void prefill(const PrefillTask& task) {
   Prefill<Products>(task).run();
 }
 template <class Products>
-void prefill_pack(const float* q, uint32_t n, float scale, void* packed) {
-  Products::pack_queries(q, n, scale, static_cast<typename Products::Element*>(packed));
+void prefill_pack(const float* q, uint32_t n_rows, uint32_t head_dim, float scale, void* packed) {
+  auto* row = static_cast<typename Products::Element*>(packed);
+  for (uint32_t r = 0; r < n_rows; ++r, q += head_dim, row += padded<Products>(head_dim)) {
+    Products::pack_queries(q, head_dim, scale, row);
+    memset(row + head_dim, 0, (padded<Products>(head_dim) - head_dim) * sizeof *row);
+  }
 }
 template <class Products>
 constexpr PrefillKernel prefill_kernel() {
-  return {sizeof(typename Products::Element), prefill_pack<Products>, prefill<Products>};
+  return {sizeof(typename Products::Element), Products::depth, prefill_pack<Products>, prefill<Products>};
 }
 
 }  // namespace

@@ -117,22 +117,22 @@ size_t lay_out(const WorkSize& size, std::byte* base, WorkMemory* memory) {
 
 size_t lay_out_worker(const WorkSize& size, std::byte* base, WorkerScratch* worker) {
   Carver carver(base);
-  const uint64_t rows = std::max(size.n_rows, size.group_size);
-  const uint64_t kept_rows = size.slot_stride != 0 ? size.n_rows : 0;
+  const uint64_t rows = round_up(std::max(size.n_rows, size.group_size), kMaxTileRows);
+  const uint64_t kept_rows = size.slot_stride != 0 ? rows : 0;
   PrefillTask& task = worker->buffers;
   task = {};
   worker->query = carver.take<float>(rows * size.head_dim);
-  worker->packed = carver.take<std::byte>(size.n_runs * size.n_rows * size.head_dim * sizeof(float));
+  worker->packed = carver.take<std::byte>(size.n_runs * rows * size.head_dim * sizeof(float));
   worker->runs = carver.take<PrefillQueries>(size.n_runs);
   worker->split_weights = carver.take<float>(size.group_size * kSplitSlots);
   task.keys = carver.take<float>(kBlockSlots * size.head_dim);
   task.values = carver.take<float>(kBlockSlots * size.head_dim);
-  task.sums = carver.take<float>(size.n_rows * size.head_dim);
-  task.max = carver.take<float>(size.n_rows);
-  task.total = carver.take<float>(size.n_rows);
-  task.scores = carver.take<float>(kMaxTileRows * kBlockSlots);
+  task.sums = carver.take<float>(rows * size.head_dim);
+  task.max = carver.take<float>(rows);
+  task.total = carver.take<float>(rows);
+  task.scores = carver.take<float>(kMaxTileRows * kScoreStride);
   task.weights =
-      carver.take<float>(std::max<uint64_t>(kMaxTileRows * kBlockSlots, kept_rows * size.slot_stride));
+      carver.take<float>(std::max<uint64_t>(kMaxTileRows * kScoreStride, kept_rows * size.slot_stride));
   task.block_max = carver.take<float>(kept_rows * size.slot_stride / kBlockSlots);
   task.mass = carver.take<float>(round_up(kept_rows, kMassTokens * size.group_size) /
                                  (kMassTokens * size.group_size) * size.slot_stride);

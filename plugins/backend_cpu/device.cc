@@ -27,16 +27,19 @@ class Layout {
   uint64_t bytes_ = 0;
 };
 
-ReadyRows ready_rows(Layout& layout, uint64_t n_rows, uint32_t n_in) {
-  return {.plain = layout.array<float>(n_rows * n_in),
-          .blocks = layout.array<ActivationBlock>(n_rows * (n_in / kBlock))};
+ReadyRows ready_rows(Layout& layout, uint64_t n_rows, uint32_t n_in, bool with_bf16) {
+  ReadyRows rows{.plain = layout.array<float>(n_rows * n_in),
+                 .blocks = layout.array<ActivationBlock>(n_rows * (n_in / kBlock))};
+  // A span's rows start at the first: padding goes behind the last.
+  if (with_bf16) rows.bf16 = layout.array<uint16_t>((n_rows + kPrefillRowUnit) * bf16_stride(n_in));
+  return rows;
 }
 
-uint64_t lay_out(Workspace& space, std::byte* base) {
+uint64_t lay_out(Workspace& space, bool with_bf16, std::byte* base) {
   Layout layout(base);
   const WorkspaceSize& size = space.size;
   // Wanted rows may outnumber a small batch's.
-  space.rows = ready_rows(layout, std::max(size.n_rows, kHeadRows), size.widest_input);
+  space.rows = ready_rows(layout, std::max(size.n_rows, kHeadRows), size.widest_input, with_bf16);
   space.feed_forward = layout.array<float>(uint64_t{size.n_rows} * size.n_ff);
   space.block_output = layout.array<float>(uint64_t{size.n_rows} * size.n_block_output);
   space.slices = layout.array<LogitSlice>(uint64_t{size.n_slices} * kHeadRows);
@@ -45,8 +48,9 @@ uint64_t lay_out(Workspace& space, std::byte* base) {
       std::max({uint64_t{kFewRows} * size.n_ff, uint64_t{kTaskRows} * kPanelGroups * kGroupRows,
                 uint64_t{kHeadRows} * kSliceGroups * kGroupRows});
   for (Worker& worker : space.workers) {
-    worker.rows = ready_rows(layout, kFewRows, size.widest_input);
+    worker.rows = ready_rows(layout, kFewRows, size.widest_input, with_bf16);
     worker.tile = layout.array<float>(tile);
+    if (with_bf16) worker.panel = layout.array<uint16_t>(kPanelBf16);
   }
   return layout.bytes();
 }
@@ -67,9 +71,10 @@ void Device::reserve(const Weights& weights, uint32_t n_rows) {
       .n_block_output = std::max(old.n_block_output, weights.has_post_norms() ? weights.n_embd() : 0),
       .n_slices = std::max(old.n_slices, divide_up(weights.head().n_groups(), kSliceGroups))};
   next.workers.resize(exec.n_workers());
-  next.memory = Block::map(lay_out(next, nullptr));
+  const bool with_bf16 = prefill != nullptr;
+  next.memory = Block::map(lay_out(next, with_bf16, nullptr));
   if (!next.memory.data()) throw std::bad_alloc();
-  lay_out(next, next.memory.data());
+  lay_out(next, with_bf16, next.memory.data());
   workspace = std::move(next);
 }
 
@@ -113,11 +118,20 @@ Cut::Part Cut::part(uint32_t task) const {
           .group_end = std::min(group + groups_per_task, n_groups)};
 }
 
+namespace {
+
+bool on_tiles(const PrefillProducts* prefill, uint32_t dtype) {
+  return prefill && prefill->takes(dtype);
+}
+
+}  // namespace
+
 LinearTask linear_task(const Product& product, const ReadyRows& rows, const Cut::Part& part) {
   const PackedMatrix& weight = *product.weight;
   const uint32_t first = part.group_begin * kGroupRows;
   const void* x = rows.plain + uint64_t{part.row_begin} * weight.n_in;
   if (is_quantised(weight.dtype)) x = rows.blocks + uint64_t{part.row_begin} * (weight.n_in / kBlock);
+  if (on_tiles(rows.prefill, weight.dtype)) x = rows.row(part.row_begin, weight.n_in).bf16;
   return {.weight = product.weight,
           .group_begin = part.group_begin,
           .group_end = part.group_end,
@@ -127,6 +141,31 @@ LinearTask linear_task(const Product& product, const ReadyRows& rows, const Cut:
           .out = product.out + uint64_t{part.row_begin} * weight.n_out + first,
           .out_stride = weight.n_out,
           .bias = product.bias ? product.bias + first : nullptr};
+}
+
+void multiply(const Device& device, const LinearTask& task, const ReadyRows& rows, uint32_t worker) {
+  if (on_tiles(rows.prefill, task.weight->dtype))
+    rows.prefill->linear(task, device.workspace.workers[worker].panel);
+  else
+    device.kernels->linear(task);
+}
+
+RowForms forms_for(const RowSpan& span, std::initializer_list<const PackedMatrix*> weights) {
+  RowForms forms;
+  for (const PackedMatrix* weight : weights) {
+    const bool bf16 = on_tiles(span.prefill, weight->dtype);
+    const bool blocks = !bf16 && is_quantised(weight->dtype);
+    forms.bf16 = forms.bf16 || bf16;
+    forms.blocks = forms.blocks || blocks;
+    forms.plain = forms.plain || !(bf16 || blocks);
+  }
+  return forms;
+}
+
+void write_forms(const Device& device, RowForms forms, const float* x, uint32_t n, const ReadyRows& row) {
+  if (forms.blocks) device.kernels->quantise(x, n, row.blocks);
+  if (forms.bf16) row.prefill->narrow(x, n, row.bf16);
+  if (forms.plain && x != row.plain) std::memcpy(row.plain, x, n * sizeof(float));
 }
 
 void note_bad_row(const tenure_forward& forward, uint32_t row, uint32_t layer) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -25,17 +26,35 @@ constexpr uint32_t kTaskRows = 256;
 constexpr uint32_t kHeadRows = 64;
 constexpr uint32_t kSliceGroups = 64;
 
-// Rows as products take them: int8 blocks for quantised weights, f32 for plain ones.
+// Rows as products take them: f32 for plain weights, int8 blocks for quantised ones, or bf16 where prefill
+// has products of its own.
 struct ReadyRows {
   float* plain = nullptr;             // (n_rows, n_in)
   ActivationBlock* blocks = nullptr;  // (n_rows, n_in / 32)
+  uint16_t* bf16 = nullptr;           // (n_rows up to a multiple of kPrefillRowUnit, bf16_stride(n_in))
+  const PrefillProducts* prefill = nullptr;  // of these rows; NULL: none of their own
+
+  ReadyRows row(uint32_t r, uint32_t n_in) const {
+    return {.plain = plain + uint64_t{r} * n_in,
+            .blocks = blocks + uint64_t{r} * (n_in / kBlock),
+            .bf16 = bf16 ? bf16 + uint64_t{r} * bf16_stride(n_in) : nullptr,
+            .prefill = prefill};
+  }
+};
+
+// Consecutive rows of a batch that go through the same products.
+struct RowSpan {
+  uint32_t first;
+  uint32_t n_rows;
+  const PrefillProducts* prefill;  // NULL: none of their own
 };
 
 // Scratch of one worker; its own cache lines.
 struct alignas(64) Worker {
-  ReadyRows rows;          // kFewRows of the widest input
-  float* tile = nullptr;   // see Workspace
-  uint64_t ready_for = 0;  // the region whose rows it holds
+  ReadyRows rows;             // kFewRows of the widest input
+  float* tile = nullptr;      // see Workspace
+  uint16_t* panel = nullptr;  // (kPanelBf16) where prefill has products of its own
+  uint64_t ready_for = 0;     // the region whose rows it holds
 };
 
 struct WorkspaceSize {
@@ -61,6 +80,7 @@ struct Workspace {
 struct Device {
   Exec exec;
   const Kernels* kernels = nullptr;
+  const PrefillProducts* prefill = nullptr;  // NULL: prefill rows go through `kernels`
   const AttendKernels* attend_kernels = nullptr;
   std::string name;
   std::string code_path;
@@ -99,18 +119,43 @@ struct Cut {
 };
 
 LinearTask linear_task(const Product&, const ReadyRows&, const Cut::Part&);
+void multiply(const Device&, const LinearTask&, const ReadyRows&, uint32_t worker);
 
-// Readies rows, then runs tasks on them: ready(row, plain, blocks), body(task, worker, rows). With few rows
-// both share one parallel region.
+// What a row needs for products with some weights.
+struct RowForms {
+  bool blocks = false;
+  bool bf16 = false;
+  bool plain = false;
+};
+RowForms forms_for(const RowSpan&, std::initializer_list<const PackedMatrix*> weights);
+// Writes x (n) in these forms; x may be row.plain.
+void write_forms(const Device&, RowForms, const float* x, uint32_t n, const ReadyRows& row);
+
+// body(span) for a forward's rows in ascending order: one span, unless prefill has products of its own.
+template <class Body>
+void for_spans(const Device& device, const tenure_forward& forward, const Body& body) {
+  const auto prefill_of = [&](uint32_t row) {
+    const bool decode = forward.kinds && forward.kinds[row] == TENURE_ROWS_DECODE;
+    return decode ? nullptr : device.prefill;
+  };
+  for (uint32_t first = 0, end = 0; first < forward.n_rows; first = end) {
+    const PrefillProducts* prefill = prefill_of(first);
+    while (end < forward.n_rows && prefill_of(end) == prefill) ++end;
+    body(RowSpan{first, end - first, prefill});
+  }
+}
+
+// Readies a span's rows, then runs tasks on them: ready(r, row), body(task, worker, rows), r counted in the
+// span. With few rows both share one parallel region.
 template <class Ready, class Body>
-void with_ready_rows(Device& device, uint32_t n_rows, uint32_t n_in, uint32_t n_tasks, const Ready& ready,
+void with_ready_rows(Device& device, const RowSpan& span, uint32_t n_in, uint32_t n_tasks, const Ready& ready,
                      const Body& body) {
+  const uint32_t n_rows = span.n_rows;
   const auto fill = [&](const ReadyRows& rows, uint32_t begin, uint32_t end) {
-    for (uint32_t r = begin; r < end; ++r) {
-      ready(r, rows.plain + uint64_t{r} * n_in, rows.blocks + uint64_t{r} * (n_in / kBlock));
-    }
+    for (uint32_t r = begin; r < end; ++r) ready(r, rows.row(r, n_in));
   };
   Workspace& space = device.workspace;
+  space.rows.prefill = span.prefill;
   if (n_rows > kFewRows) {
     constexpr uint32_t kRowsPerTask = 8;
     device.exec.for_each((n_rows + kRowsPerTask - 1) / kRowsPerTask, [&](uint32_t task, uint32_t) {
@@ -124,6 +169,7 @@ void with_ready_rows(Device& device, uint32_t n_rows, uint32_t n_in, uint32_t n_
   device.exec.for_each(n_tasks, [&](uint32_t task, uint32_t worker) {
     Worker& own = space.workers[worker];
     if (own.ready_for != region) {
+      own.rows.prefill = span.prefill;
       fill(own.rows, 0, n_rows);
       own.ready_for = region;
     }
@@ -157,8 +203,8 @@ struct QkvCall {
   float* hidden;  // or NULL
 };
 void qkv(Device&, const Weights&, const tenure_forward&, const QkvCall&);
-void attn_out(Device&, const Weights&, uint32_t layer, uint32_t n_rows, const float* in, float* x);
-void mlp(Device&, const Weights&, uint32_t layer, uint32_t n_rows, float* x);
+void attn_out(Device&, const Weights&, const tenure_forward&, uint32_t layer, const float* in, float* x);
+void mlp(Device&, const Weights&, const tenure_forward&, uint32_t layer, float* x);
 void head_logits(Device&, const Weights&, const tenure_forward&, const float* x, uint32_t n_wants,
                  const tenure_want* wants);
 

@@ -55,11 +55,13 @@ void some_logits(Device& device, const Weights& weights, const tenure_forward& f
   const uint32_t n_embd = weights.n_embd();
   const uint32_t n_slices = (w.n_groups() + kSliceGroups - 1) / kSliceGroups;
   LogitSlice* slices = device.workspace.slices;
-  const auto ready = [&](uint32_t i, float* plain, ActivationBlock* blocks) {
-    const float* row = x + uint64_t{wants[i].row} * n_embd;
-    const float sum =
-        device.kernels->rms_norm(row, weights.output_norm(), n_embd, weights.norm_epsilon(), plain);
-    device.kernels->quantise(plain, n_embd, blocks);
+  // Of whatever kind the rows are: a few rows against a large matrix want the products of decode.
+  const RowSpan span{.first = 0, .n_rows = n_wants, .prefill = nullptr};
+  const RowForms forms = forms_for(span, {&w});
+  const auto ready = [&](uint32_t i, const ReadyRows& row) {
+    const float sum = device.kernels->rms_norm(x + uint64_t{wants[i].row} * n_embd, weights.output_norm(),
+                                               n_embd, weights.norm_epsilon(), row.plain);
+    write_forms(device, forms, row.plain, n_embd, row);
     if (!std::isfinite(sum)) note_bad_row(forward, wants[i].row, weights.n_layers());
   };
   const auto slice = [&](uint32_t s, uint32_t worker, const ReadyRows& rows) {
@@ -71,14 +73,14 @@ void some_logits(Device& device, const Weights& weights, const tenure_forward& f
                     {0, n_wants, s * kSliceGroups, std::min((s + 1) * kSliceGroups, w.n_groups())});
     task.out = logits;
     task.out_stride = kSliceWidth;
-    device.kernels->linear(task);
+    multiply(device, task, rows, worker);
     for (uint32_t i = 0; i < n_wants; ++i) {
       const float* row = logits + uint64_t{i} * kSliceWidth;
       slices[s * kHeadRows + i] = device.kernels->reduce_logits(row, n);
       hand_over(wants[i], row, first, n);
     }
   };
-  with_ready_rows(device, n_wants, n_embd, n_slices, ready, slice);
+  with_ready_rows(device, span, n_embd, n_slices, ready, slice);
   for (uint32_t i = 0; i < n_wants; ++i) *wants[i].result = merge(slices + i, n_slices);
 }
 

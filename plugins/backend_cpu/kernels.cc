@@ -2,30 +2,45 @@
 
 #include <cstring>
 
+#include "amx.h"
+
 namespace tenure::cpu {
 namespace {
 
 struct Candidate {
   const Kernels* kernels;
+  const PrefillProducts* prefill;
+  const char* family;
   bool usable;
 };
 
-}  // namespace
-
-const Kernels* choose_kernels(const char* forced) {
+Candidate choose(const char* forced) {
   __builtin_cpu_init();
   const bool avx2 =
       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vnni");
-  const Candidate best_first[] = {{&kAvx512Kernels, avx512}, {&kAvx2Kernels, avx2}, {&kScalarKernels, true}};
+  const bool amx = avx512 && __builtin_cpu_supports("avx512bf16") && amx_permitted();
+  const Candidate best_first[] = {{&kAvx512Kernels, &kAmxProducts, "amx", amx},
+                                  {&kAvx512Kernels, nullptr, "avx512", avx512},
+                                  {&kAvx2Kernels, nullptr, "avx2", avx2},
+                                  {&kScalarKernels, nullptr, "scalar", true}};
   for (const Candidate& candidate : best_first) {
-    const bool wanted =
-        forced == nullptr || *forced == '\0' || std::strcmp(forced, candidate.kernels->name) == 0;
-    if (candidate.usable && wanted) return candidate.kernels;
+    const bool wanted = forced == nullptr || *forced == '\0' || std::strcmp(forced, candidate.family) == 0;
+    if (candidate.usable && wanted) return candidate;
   }
-  return nullptr;
+  return {};
+}
+
+}  // namespace
+
+const Kernels* choose_kernels(const char* forced) {
+  return choose(forced).kernels;
+}
+
+const PrefillProducts* choose_prefill_products(const char* forced) {
+  return choose(forced).prefill;
 }
 
 }  // namespace tenure::cpu

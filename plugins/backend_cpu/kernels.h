@@ -25,8 +25,9 @@ struct LinearTask {
   const PackedMatrix* weight;
   uint32_t group_begin;
   uint32_t group_end;
-  const void*
-      x;  // quantised weights: ActivationBlock (n_rows, n_blocks); plain weights: float (n_rows, n_in)
+  // quantised weights: ActivationBlock (n_rows, n_blocks); plain weights: float (n_rows, n_in);
+  // PrefillProducts: bf16 (n_rows, bf16_stride(n_in))
+  const void* x;
   uint32_t n_rows;
   bool accumulate;
   float* out;  // row 0, first output of group_begin
@@ -59,12 +60,32 @@ struct Kernels {
   LogitSlice (*reduce_logits)(const float* logits, uint32_t n);
 };
 
+// Products of prefill rows on matrix units: weights and rows as bf16, sums in f32. Rows may be read up to the
+// next multiple of kPrefillRowUnit; what is there is of no account.
+struct PrefillProducts {
+  const char* name;
+  bool (*takes)(uint32_t dtype);                              // other weights go through Kernels
+  void (*narrow)(const float* x, uint32_t n, uint16_t* out);  // n is a multiple of 16
+  void (*linear)(const LinearTask&, uint16_t* panel);         // panel: scratch (kPanelBf16), 64-byte aligned
+};
+constexpr uint32_t kPrefillRowUnit = 32;
+constexpr uint32_t kPanelBf16 = 2048 * kPanelGroups * kGroupRows;
+// Elements from one row to the next: an odd number of cache lines, so that a tile's rows share no cache set.
+constexpr uint32_t bf16_stride(uint32_t n_in) {
+  return ((n_in + kBlock - 1) / kBlock | 1) * kBlock;
+}
+
 extern const Kernels kScalarKernels;
 extern const Kernels kAvx2Kernels;    // needs AVX2, FMA, F16C
 extern const Kernels kAvx512Kernels;  // needs AVX-512 F, BW, VL, DQ, VNNI
 
-// The best table this CPU runs, or the one `forced` names ("scalar", "avx2", "avx512"; empty: none is
-// forced). nullptr when the name is unknown or the CPU lacks it.
+extern const PrefillProducts kAmxProducts;  // needs AVX-512 with BF16 and AMX tiles, permitted (amx.h)
+
+// The best table this CPU runs, or the one of the family `forced` names ("scalar", "avx2", "avx512", "amx",
+// which is avx512 with products of its own for prefill; empty: none is forced). nullptr when the name is
+// unknown or the CPU lacks it.
 const Kernels* choose_kernels(const char* forced);
+// nullptr: prefill rows have no products of their own.
+const PrefillProducts* choose_prefill_products(const char* forced);
 
 }  // namespace tenure::cpu

@@ -90,15 +90,16 @@ tenure_status create(const tenure_host* host, const tenure_config*, tenure_backe
     if (!kernels || !attend_kernels) {
       return fail(error, TENURE_UNSUPPORTED, "create",
                   std::string("TENURE_CPU=") + forced +
-                      ": this CPU or this build has no such path (scalar, avx2, avx512)");
+                      ": this CPU or this build has no such path (scalar, avx2, avx512, amx)");
     }
     auto backend = std::make_unique<tenure_backend>();
     Device& device = backend->device;
     device.exec = {.host = host, .service = static_cast<const tenure_exec_service*>(exec)};
     device.kernels = kernels;
+    device.prefill = choose_prefill_products(forced);
     device.attend_kernels = attend_kernels;
     device.name = cpu_name() + ", " + std::to_string(device.exec.n_workers()) + " threads";
-    device.code_path = kernels->name;
+    device.code_path = device.prefill ? device.prefill->name : kernels->name;
     if (device.code_path != attend_kernels->name) device.code_path += std::string("+") + attend_kernels->name;
     *out = backend.release();
     return TENURE_OK;
@@ -317,13 +318,13 @@ tenure_status attend_op(tenure_backend* self, const tenure_forward* forward, uin
 
 tenure_status attn_out_op(tenure_backend* self, const tenure_forward* forward, uint32_t layer,
                           const float* in, float* x, tenure_error*) {
-  attn_out(self->device, model(forward), layer, forward->n_rows, in, x);
+  attn_out(self->device, model(forward), *forward, layer, in, x);
   return TENURE_OK;
 }
 
 tenure_status mlp_op(tenure_backend* self, const tenure_forward* forward, uint32_t layer, float* x,
                      tenure_error*) {
-  mlp(self->device, model(forward), layer, forward->n_rows, x);
+  mlp(self->device, model(forward), *forward, layer, x);
   return TENURE_OK;
 }
 

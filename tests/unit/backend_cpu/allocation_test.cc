@@ -43,8 +43,8 @@ TEST_CASE("ops - allocate nothing inside what was reserved") {
     embed(*device, *weights, forward.call, x.data());
     qkv(*device, *weights, forward.call,
         {.layer = layer, .x = x.data(), .q = q.data(), .k = k.data(), .v = v.data(), .hidden = nullptr});
-    attn_out(*device, *weights, layer, n_rows, q.data(), x.data());
-    mlp(*device, *weights, layer, n_rows, x.data());
+    attn_out(*device, *weights, forward.call, layer, q.data(), x.data());
+    mlp(*device, *weights, forward.call, layer, x.data());
     head_logits(*device, *weights, forward.call, x.data(), 1, &want);
     CHECK(n_allocations == before);
     CHECK(result.status == TENURE_OK);

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -32,7 +33,8 @@ LayerInput make_input(uint32_t n_rows, const Sizes& s) {
   return {normal_rows(n_rows, s.n_embd, 21), normal_rows(n_rows, s.n_heads * s.head_dim, 22)};
 }
 
-LayerOutput run_layer(Device& device, const Weights& weights, const SmallModel& model, const LayerInput& in) {
+LayerOutput run_layer(Device& device, const Weights& weights, const SmallModel& model, const LayerInput& in,
+                      const std::vector<uint8_t>& kinds = {}) {
   const Sizes& s = model.sizes;
   const uint32_t n_rows = static_cast<uint32_t>(in.x.size()) / s.n_embd;
   LayerOutput out;
@@ -41,6 +43,7 @@ LayerOutput run_layer(Device& device, const Weights& weights, const SmallModel& 
   out.v = out.k;
   out.hidden.resize(in.x.size());
   Forward forward(n_rows);
+  if (!kinds.empty()) forward.kinds.assign(kinds.begin(), kinds.end());
   qkv(device, weights, forward.call,
       {.layer = model.layer,
        .x = in.x.data(),
@@ -49,9 +52,9 @@ LayerOutput run_layer(Device& device, const Weights& weights, const SmallModel& 
        .v = out.v.data(),
        .hidden = out.hidden.data()});
   out.after_attn = in.x;
-  attn_out(device, weights, model.layer, n_rows, in.mixed.data(), out.after_attn.data());
+  attn_out(device, weights, forward.call, model.layer, in.mixed.data(), out.after_attn.data());
   out.after_mlp = in.x;
-  mlp(device, weights, model.layer, n_rows, out.after_mlp.data());
+  mlp(device, weights, forward.call, model.layer, out.after_mlp.data());
   return out;
 }
 
@@ -132,6 +135,77 @@ TEST_CASE("qkv, attn_out, mlp - a row's bits do not depend on neighbours or work
   }
 }
 
+TEST_CASE("qkv, attn_out, mlp - prefill's own products equal the formulas to what bf16 keeps") {
+  for (const PrefillProducts* prefill : usable_prefill_products()) {
+    for (uint32_t dtype : {TENURE_Q8_0, TENURE_Q4_0, TENURE_Q4_1, TENURE_F16}) {
+      for (uint32_t n_rows : {1u, 4u, 45u}) {
+        CAPTURE(std::string(prefill->name));
+        CAPTURE(std::string(dtype_name(dtype)));
+        CAPTURE(n_rows);
+        const SmallModel model(dtype, 15);
+        const Threads threads(2);
+        const auto weights = model.load(threads.exec());
+        const auto device = make_device(*choose_kernels("avx512"), threads, *weights, 48, prefill);
+        const LayerInput in = make_input(n_rows, model.sizes);
+        const LayerOutput out = run_layer(*device, *weights, model, in);
+        constexpr double kBf16 = 4e-3;
+
+        const std::vector<double> x = doubles(in.x);
+        const std::vector<double> normed = rms_norm(x, model.attn_norm);
+        CHECK(relative_error(out.hidden, normed) < 1e-6);
+        CHECK(relative_error(out.q, with_bias(product(normed, model.q), model.q_bias)) < kBf16);
+        CHECK(relative_error(out.k, with_bias(product(normed, model.k), model.k_bias)) < kBf16);
+        CHECK(relative_error(out.v, with_bias(product(normed, model.v), model.v_bias)) < kBf16);
+        CHECK(relative_error(out.after_attn, plus(x, product(doubles(in.mixed), model.attn_out))) < kBf16);
+        std::vector<double> h = product(rms_norm(x, model.ffn_norm), model.gate);
+        const std::vector<double> up = product(rms_norm(x, model.ffn_norm), model.up);
+        for (size_t i = 0; i < h.size(); ++i) h[i] *= up[i] / (1 + std::exp(-h[i]));
+        CHECK(relative_error(out.after_mlp, plus(x, product(h, model.down))) < 3 * kBf16);
+      }
+    }
+  }
+}
+
+TEST_CASE("qkv, attn_out, mlp - a row's kind chooses its products, its neighbours' kinds change no bit") {
+  constexpr uint32_t n_rows = 60;
+  constexpr uint8_t decode = TENURE_ROWS_DECODE, fill = TENURE_ROWS_PREFILL, again = TENURE_ROWS_REBUILD;
+  std::vector<uint8_t> mixed(n_rows, fill);
+  std::fill_n(mixed.begin(), 3, decode);
+  std::fill_n(mixed.begin() + 20, 7, again);
+  std::fill_n(mixed.begin() + 50, 2, decode);
+  for (const PrefillProducts* prefill : usable_prefill_products()) {
+    for (uint32_t dtype : {TENURE_Q8_0, TENURE_Q4_1}) {
+      CAPTURE(std::string(prefill->name));
+      const SmallModel model(dtype, 16);
+      const Threads alone(1), three(3);
+      const auto weights = model.load(three.exec());
+      const Kernels& kernels = *choose_kernels("avx512");
+      const auto general = make_device(kernels, alone, *weights, n_rows);
+      const auto device_alone = make_device(kernels, alone, *weights, n_rows, prefill);
+      const auto device_three = make_device(kernels, three, *weights, n_rows, prefill);
+      const LayerInput in = make_input(n_rows, model.sizes);
+      const LayerOutput all = run_layer(*device_three, *weights, model, in, mixed);
+      CHECK(run_layer(*device_alone, *weights, model, in, mixed) == all);
+      const LayerOutput without = run_layer(*general, *weights, model, in);
+      for (uint32_t row : {0u, 2u, 3u, 19u, 22u, 49u, 51u, 59u}) {
+        CAPTURE(row);
+        const LayerInput one_in = in.rows(row, 1, model.sizes);
+        const LayerOutput one = run_layer(*device_alone, *weights, model, one_in, {mixed[row]});
+        const auto same = [&](std::vector<float> LayerOutput::*part, const LayerOutput& whole) {
+          const std::vector<float>& single = one.*part;
+          return std::equal(single.begin(), single.end(),
+                            (whole.*part).begin() + static_cast<ptrdiff_t>(row * single.size()));
+        };
+        for (auto part : {&LayerOutput::q, &LayerOutput::k, &LayerOutput::v, &LayerOutput::hidden,
+                          &LayerOutput::after_attn, &LayerOutput::after_mlp}) {
+          CHECK(same(part, all));
+          if (part != &LayerOutput::hidden) CHECK(same(part, without) == (mixed[row] == decode));
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("norms of heads and blocks - a region each, and only in a layer that has them") {
   constexpr uint32_t n_rows = 20;
   const SmallModel model(TENURE_Q8_0, 9, {.norms = true});
@@ -155,9 +229,10 @@ TEST_CASE("norms of heads and blocks - a region each, and only in a layer that h
                        .v = v.data(),
                        .hidden = nullptr};
     CHECK(regions_of([&] { qkv(*device, *weights, forward.call, call); }) == 2 + layer);
-    CHECK(regions_of([&] { attn_out(*device, *weights, layer, n_rows, in.mixed.data(), in.x.data()); }) ==
-          2 + layer);
-    CHECK(regions_of([&] { mlp(*device, *weights, layer, n_rows, in.x.data()); }) == 4 + layer);
+    CHECK(regions_of([&] {
+            attn_out(*device, *weights, forward.call, layer, in.mixed.data(), in.x.data());
+          }) == 2 + layer);
+    CHECK(regions_of([&] { mlp(*device, *weights, forward.call, layer, in.x.data()); }) == 4 + layer);
   }
 }
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <thread>
 
+#include "emulated_kernels.h"
+
 namespace tenure::cpu::test {
 
 Threads::Threads(uint32_t n_workers)
@@ -139,10 +141,11 @@ std::unique_ptr<Weights> SmallModel::load(const Exec& exec) const {
 }
 
 std::unique_ptr<Device> make_device(const Kernels& kernels, const Threads& threads, const Weights& weights,
-                                    uint32_t n_rows) {
+                                    uint32_t n_rows, const PrefillProducts* prefill) {
   auto device = std::make_unique<Device>();
   device->exec = threads.exec();
   device->kernels = &kernels;
+  device->prefill = prefill;
   device->reserve(weights, n_rows);
   return device;
 }
@@ -155,6 +158,13 @@ std::vector<const Kernels*> usable_kernels() {
   return usable;
 }
 
+std::vector<const PrefillProducts*> usable_prefill_products() {
+  std::vector<const PrefillProducts*> usable;
+  if (can_emulate_tiles()) usable.push_back(&kEmulatedProducts);
+  if (const PrefillProducts* best = choose_prefill_products("amx")) usable.push_back(best);
+  return usable;
+}
+
 std::vector<float> normal_rows(uint32_t n_rows, uint32_t n, uint32_t seed) {
   std::mt19937 random(seed);
   std::normal_distribution<float> normal(0, 1);
@@ -163,12 +173,14 @@ std::vector<float> normal_rows(uint32_t n_rows, uint32_t n, uint32_t seed) {
   return rows;
 }
 
-Forward::Forward(uint32_t n_rows) : ids(n_rows), positions(n_rows), bad(n_rows, -1) {
+Forward::Forward(uint32_t n_rows)
+    : ids(n_rows), positions(n_rows), bad(n_rows, -1), kinds(n_rows, TENURE_ROWS_PREFILL) {
   call = {};
   call.head.struct_size = sizeof call;
   call.n_rows = n_rows;
   call.ids = ids.data();
   call.positions = positions.data();
+  call.kinds = kinds.data();
   call.first_bad_layer = bad.data();
 }
 

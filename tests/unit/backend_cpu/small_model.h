@@ -65,14 +65,18 @@ struct SmallModel {
       down, head_norm, post_norm;
 };
 
-std::unique_ptr<Device> make_device(const Kernels&, const Threads&, const Weights&, uint32_t n_rows);
+std::unique_ptr<Device> make_device(const Kernels&, const Threads&, const Weights&, uint32_t n_rows,
+                                    const PrefillProducts* = nullptr);
 std::vector<const Kernels*> usable_kernels();
+// Over emulated tiles, and over the machine's where it has some.
+std::vector<const PrefillProducts*> usable_prefill_products();
 std::vector<float> normal_rows(uint32_t n_rows, uint32_t n, uint32_t seed);
 
 // A forward whose ids, positions and bad layers are there.
 struct Forward {
   explicit Forward(uint32_t n_rows);
   std::vector<int32_t> ids, positions, bad;
+  std::vector<uint8_t> kinds;  // all TENURE_ROWS_PREFILL at first
   tenure_forward call;
 };
 

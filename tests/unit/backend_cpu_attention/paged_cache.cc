@@ -9,6 +9,7 @@
 #include <random>
 #include <thread>
 
+#include "emulated_kernels.h"
 #include "page_layout.h"
 #include "tensor/dtype.h"
 
@@ -31,6 +32,8 @@ std::vector<const AttendKernels*> usable_kernels() {
     all.push_back(&kAttendAvx512);
     if (best != &kAttendAvx512) all.push_back(best);
   }
+  if (can_emulate_tiles()) all.push_back(&kAttendEmulated);
+  if (choose_attend_kernels("amx")) all.push_back(&kAttendAmx);
   return all;
 }
 

@@ -13,7 +13,7 @@
 
 namespace tenure::cpu {
 
-// Every kernel table this CPU can run.
+// Every kernel table this CPU can run, and the one over emulated tiles.
 std::vector<const AttendKernels*> usable_kernels();
 
 // The host's parallel_for on n_workers fresh threads.
