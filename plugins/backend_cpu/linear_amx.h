@@ -87,6 +87,98 @@ inline void unpack_q4_1(const GroupView& view, uint32_t block, uint16_t* tile) {
   unpack_nibbles(load_f16(head), load_f16(head + view.min_offset), view.body + block * view.stride, tile);
 }
 
+// Where the numbers of a K-quant's block of 32 inputs are; for other formats `scales` says nothing.
+struct BlockNumbers {
+  const uint8_t* head;
+  const uint8_t* scales;
+  const uint8_t* body;
+};
+inline BlockNumbers in_superblock(const GroupView& view, uint32_t block) {
+  constexpr uint32_t n = kSuperblock / kBlock;
+  const uint64_t at = block / n * view.stride;
+  const uint64_t inner = at + block % n * view.block_stride;
+  return {view.head + at, view.scales + inner, view.body + inner};
+}
+inline __m512 load_i8(const uint8_t* p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+
+// weight = d * (nibble + 16 * fifth bit) + m: byte k of the fifth bits has that of input 4 i + k in bit i.
+template <int kPart>
+inline void unpack_fifths(__m512 d, __m512 m, const uint8_t* body, uint16_t* tile) {
+  const __m512i x = _mm512_loadu_si512(body + 64 * kPart);
+  const __m512i fifths = _mm512_loadu_si512(body + 64 * 4);
+  const auto value = [&]<int kByte, int kHigh>() {
+    constexpr int bit = 8 * kByte + kPart + 4 * kHigh;
+    const __m512i low = _mm512_and_si512(_mm512_srli_epi32(x, 8 * kByte + 4 * kHigh), _mm512_set1_epi32(15));
+    const __m512i fifth = _mm512_and_si512(_mm512_srli_epi32(fifths, bit), _mm512_set1_epi32(1));
+    const __m512i q = _mm512_or_si512(low, _mm512_slli_epi32(fifth, 4));
+    return _mm512_fmadd_ps(d, _mm512_cvtepi32_ps(q), m);
+  };
+  store_pair(tile, 4 * kPart, value.template operator()<0, 0>(), value.template operator()<1, 0>());
+  store_pair(tile, 4 * kPart + 2, value.template operator()<2, 0>(), value.template operator()<3, 0>());
+  store_pair(tile, 4 * kPart + 16, value.template operator()<0, 1>(), value.template operator()<1, 1>());
+  store_pair(tile, 4 * kPart + 18, value.template operator()<2, 1>(), value.template operator()<3, 1>());
+}
+inline void unpack_with_fifths(__m512 d, __m512 m, const uint8_t* body, uint16_t* tile) {
+  unpack_fifths<0>(d, m, body, tile);
+  unpack_fifths<1>(d, m, body, tile);
+  unpack_fifths<2>(d, m, body, tile);
+  unpack_fifths<3>(d, m, body, tile);
+}
+inline void unpack_q5_0(const GroupView& view, uint32_t block, uint16_t* tile) {
+  const __m512 d = load_f16(view.head + block * view.stride);
+  unpack_with_fifths(d, _mm512_mul_ps(d, _mm512_set1_ps(-16.0f)), view.body + block * view.stride, tile);
+}
+inline void unpack_q5_1(const GroupView& view, uint32_t block, uint16_t* tile) {
+  const uint8_t* head = view.head + block * view.stride;
+  unpack_with_fifths(load_f16(head), load_f16(head + view.min_offset), view.body + block * view.stride, tile);
+}
+inline void unpack_q4_k(const GroupView& view, uint32_t block, uint16_t* tile) {
+  const BlockNumbers at = in_superblock(view, block);
+  unpack_nibbles(_mm512_mul_ps(load_f16(at.head), load_i8(at.scales)),
+                 _mm512_mul_ps(load_f16(at.head + view.min_offset), load_i8(at.scales + 16)), at.body, tile);
+}
+inline void unpack_q5_k(const GroupView& view, uint32_t block, uint16_t* tile) {
+  const BlockNumbers at = in_superblock(view, block);
+  unpack_with_fifths(_mm512_mul_ps(load_f16(at.head), load_i8(at.scales)),
+                     _mm512_mul_ps(load_f16(at.head + view.min_offset), load_i8(at.scales + 16)), at.body,
+                     tile);
+}
+
+// weight = d * scale of the half * (nibble + 16 * bit pair - 32); low and high nibbles take turns, word by
+// word.
+template <int kWord>
+inline void unpack_word_q6(__m512 d, const uint8_t* body, uint16_t* tile) {
+  const __m512i x = _mm512_loadu_si512(body + 64 * (kWord / 2));
+  const __m512i pairs = _mm512_loadu_si512(body + 64 * (4 + kWord / 4));
+  const auto value = [&]<int kByte>() {
+    const __m512i low =
+        _mm512_and_si512(_mm512_srli_epi32(x, 8 * kByte + 4 * (kWord % 2)), _mm512_set1_epi32(15));
+    const __m512i pair =
+        _mm512_and_si512(_mm512_srli_epi32(pairs, 8 * kByte + 2 * (kWord % 4)), _mm512_set1_epi32(3));
+    const __m512i q =
+        _mm512_sub_epi32(_mm512_or_si512(low, _mm512_slli_epi32(pair, 4)), _mm512_set1_epi32(32));
+    return _mm512_mul_ps(d, _mm512_cvtepi32_ps(q));
+  };
+  store_pair(tile, 4 * kWord, value.template operator()<0>(), value.template operator()<1>());
+  store_pair(tile, 4 * kWord + 2, value.template operator()<2>(), value.template operator()<3>());
+}
+inline void unpack_q6_k(const GroupView& view, uint32_t block, uint16_t* tile) {
+  const BlockNumbers at = in_superblock(view, block);
+  const __m512 d = load_f16(at.head);
+  const __m512 first = _mm512_mul_ps(d, load_i8(at.scales));
+  const __m512 second = _mm512_mul_ps(d, load_i8(at.scales + 16));
+  unpack_word_q6<0>(first, at.body, tile);
+  unpack_word_q6<1>(first, at.body, tile);
+  unpack_word_q6<2>(first, at.body, tile);
+  unpack_word_q6<3>(first, at.body, tile);
+  unpack_word_q6<4>(second, at.body, tile);
+  unpack_word_q6<5>(second, at.body, tile);
+  unpack_word_q6<6>(second, at.body, tile);
+  unpack_word_q6<7>(second, at.body, tile);
+}
+
 // Block: of 32 inputs, counted from the group's first.
 using UnpackBlock = void (*)(const GroupView&, uint32_t block, uint16_t* tile);
 // A format without one goes through the int8 products, as decode does.
@@ -98,6 +190,16 @@ constexpr UnpackBlock unpack_block_of(uint32_t dtype) {
       return unpack_q4_0;
     case TENURE_Q4_1:
       return unpack_q4_1;
+    case TENURE_Q5_0:
+      return unpack_q5_0;
+    case TENURE_Q5_1:
+      return unpack_q5_1;
+    case TENURE_Q4_K:
+      return unpack_q4_k;
+    case TENURE_Q5_K:
+      return unpack_q5_k;
+    case TENURE_Q6_K:
+      return unpack_q6_k;
     default:
       return nullptr;
   }

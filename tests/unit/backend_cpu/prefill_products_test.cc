@@ -14,7 +14,8 @@
 namespace tenure::cpu::test {
 namespace {
 
-constexpr uint32_t kDtypes[] = {TENURE_Q8_0, TENURE_Q4_0, TENURE_Q4_1};
+constexpr uint32_t kDtypes[] = {TENURE_Q8_0, TENURE_Q4_0, TENURE_Q4_1, TENURE_Q5_0,
+                                TENURE_Q5_1, TENURE_Q4_K, TENURE_Q5_K, TENURE_Q6_K};
 
 struct Shape {
   uint32_t n_rows, n_out, n_in;
@@ -102,7 +103,9 @@ TEST_CASE("prefill products - equal the double-precision product of the rounded 
     Multiplication multiply(*products);
     for (uint32_t dtype : kDtypes) {
       REQUIRE(products->takes(dtype));
-      for (const Shape& shape : kShapes) {
+      for (Shape shape : kShapes) {
+        const uint32_t block = block_format(dtype).k;  // a K-quant's rows are whole superblocks
+        shape.n_in = (shape.n_in + block - 1) / block * block;
         CAPTURE(std::string(products->name));
         CAPTURE(std::string(dtype_name(dtype)));
         CAPTURE(shape.n_rows);
