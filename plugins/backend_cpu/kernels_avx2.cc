@@ -26,7 +26,7 @@ struct Avx2 {
   static constexpr int plain_rows = 3;
   static constexpr int plain_groups = 2;
 
-  TENURE_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+  TENURE_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
   TENURE_INLINE F zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
   TENURE_INLINE F set1(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }

@@ -22,7 +22,7 @@ struct Avx512 {
   static constexpr int plain_rows = 6;
   static constexpr int plain_groups = 4;
 
-  TENURE_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+  TENURE_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
   TENURE_INLINE F zero() { return _mm512_setzero_ps(); }
   TENURE_INLINE F set1(float x) { return _mm512_set1_ps(x); }
