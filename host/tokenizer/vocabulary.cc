@@ -73,6 +73,7 @@ std::vector<MergeTable::Merge> Vocabulary::merges() const {
   std::vector<MergeTable::Merge> merges;
   merges.reserve(metadata_.merges.size());
   std::unordered_map<std::string_view, size_t> seen;
+  seen.reserve(metadata_.merges.size());
   for (size_t rank = 0; rank < metadata_.merges.size(); ++rank) {
     const std::string_view merge = metadata_.merges[rank];
     const size_t space = merge.find(' ');

@@ -3,27 +3,18 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <cstring>
 #include <string_view>
+#include <utility>
 
 #include "error/error.h"
 #include "weights/gguf.h"
+#include "weights/gguf_rope.h"
+#include "weights/model_limits.h"
 
 namespace tenure {
 namespace {
 
-struct Range {
-  uint64_t least;
-  uint64_t most;
-};
-
-// Far above any model of the families we run, low enough that products of a few of them stay below 2^64.
-constexpr Range n_layers_range{1, 1024};
-constexpr Range n_embd_range{1, 1 << 17};
-constexpr Range n_ff_range{1, 1 << 20};
-constexpr Range n_ctx_range{1, 1 << 28};
-constexpr Range n_heads_range{1, 4096};
-constexpr Range head_dim_range{2, 1024};
+using model_limits::Range;
 
 // What sets a family apart from llama, as flags: the forward pass knows no family.
 struct Family {
@@ -67,14 +58,14 @@ class ConfigReader {
     family_ = &family_of(config_.architecture);
     refuse_what_is_not_run();
     config_.name = file_.find_string("general.name").value_or("");
-    config_.n_layers = sized("block_count", n_layers_range);
-    config_.n_embd = sized("embedding_length", n_embd_range);
-    config_.n_ff = sized("feed_forward_length", n_ff_range);
-    config_.n_ctx = sized("context_length", n_ctx_range);
-    config_.n_heads = sized("attention.head_count", n_heads_range);
+    config_.n_layers = sized("block_count", model_limits::n_layers);
+    config_.n_embd = sized("embedding_length", model_limits::n_embd);
+    config_.n_ff = sized("feed_forward_length", model_limits::n_ff);
+    config_.n_ctx = sized("context_length", model_limits::n_ctx);
+    config_.n_heads = sized("attention.head_count", model_limits::n_heads);
     config_.rms_epsilon =
         static_cast<float>(checked_float("attention.layer_norm_rms_epsilon",
-                                         file_.require_float(key("attention.layer_norm_rms_epsilon")), 0.1));
+                                         file_.require_float(key("attention.layer_norm_rms_epsilon")), model_limits::rms_epsilon));
     if (family_->scales_embedding) config_.embedding_scale = std::sqrt(static_cast<float>(config_.n_embd));
     config_.activation = family_->activation;
     config_.qkv_bias = file_.find("blk.0.attn_q.bias") != nullptr || file_.find("blk.0.attn_qkv.bias") != nullptr;
@@ -176,7 +167,7 @@ class ConfigReader {
                             config_.n_heads, config_.n_embd, key("attention.key_length")));
     }
     const uint32_t head_dim = in_range("attention.key_length",
-                                       key_length.value_or(config_.n_embd / config_.n_heads), head_dim_range);
+                                       key_length.value_or(config_.n_embd / config_.n_heads), model_limits::head_dim);
     const uint64_t value_length = file_.find_uint(key("attention.value_length")).value_or(head_dim);
     if (value_length != head_dim) {
       unsupported(fmt::format("key \"{}\" is {}, but keys have length {}; supported are equal lengths",
@@ -187,21 +178,17 @@ class ConfigReader {
 
   void read_layers() {
     const uint32_t head_dim = read_head_dim();
-    const uint32_t rope_dim =
-        in_range("rope.dimension_count", file_.find_uint(key("rope.dimension_count")).value_or(head_dim),
-                 {2, head_dim});
-    if (rope_dim % 2 != 0)
-      malformed(fmt::format("key \"{}\" is {}; it must be even", key("rope.dimension_count"), rope_dim));
-    const double rope_base =
-        checked_float("rope.freq_base", file_.find_float(key("rope.freq_base")).value_or(10'000), 1e12);
+    Rope rope = read_gguf_rope(file_, config_.architecture, head_dim, config_.n_ctx);
+    config_.n_ctx = rope.n_ctx;
     const bool is_gemma3_27b = config_.architecture == "gemma3" && config_.n_layers == gemma3_27b_layers;
     const uint32_t scaled_by = is_gemma3_27b ? config_.n_embd / config_.n_heads : head_dim;
+    const auto growth = static_cast<float>(rope.attention_factor * rope.attention_factor);
     const LayerConfig everywhere{.head_dim = head_dim,
-                                 .rope_base = static_cast<float>(rope_base),
-                                 .rope_dim = rope_dim,
+                                 .rope_base = static_cast<float>(rope.base),
+                                 .rope_dim = rope.dim,
                                  .rope_kind = family_->rope_kind,
-                                 .rope_factors = read_rope_factors(rope_dim),
-                                 .attention_scale = 1.0f / std::sqrt(static_cast<float>(scaled_by))};
+                                 .rope_factors = std::move(rope.factors),
+                                 .attention_scale = growth / std::sqrt(static_cast<float>(scaled_by))};
     for (const uint32_t n_kv_heads : read_n_kv_heads()) {
       config_.layers.push_back(everywhere);
       config_.layers.back().n_kv_heads = n_kv_heads;
@@ -212,7 +199,7 @@ class ConfigReader {
   void read_windows() {
     const uint64_t window = file_.find_uint(key("attention.sliding_window")).value_or(0);
     if (window == 0) return;
-    const uint32_t checked = in_range("attention.sliding_window", window, n_ctx_range);
+    const uint32_t checked = in_range("attention.sliding_window", window, model_limits::n_ctx);
     const std::vector<bool> is_local = read_window_pattern();
     for (uint32_t i = 0; i < config_.n_layers; ++i) {
       LayerConfig& layer = config_.layers[i];
@@ -222,7 +209,7 @@ class ConfigReader {
       // Only the layers that see everything are stretched past the training context.
       layer.rope_factors.clear();
       const double base = file_.find_float(key("rope.freq_base_swa")).value_or(family_->local_rope_base);
-      layer.rope_base = static_cast<float>(checked_float("rope.freq_base_swa", base, 1e12));
+      layer.rope_base = static_cast<float>(checked_float("rope.freq_base_swa", base, model_limits::rope_base));
     }
   }
 
@@ -246,40 +233,6 @@ class ConfigReader {
     const uint64_t period = value ? *file_.find_uint(key(suffix)) : family_->window_period;
     for (uint64_t i = 0; i < config_.n_layers; ++i) is_local.push_back(period == 0 || i % period + 1 < period);
     return is_local;
-  }
-
-  // (rope_dim / 2), or empty. Llama 3 stores its factors as a tensor, phi3 one for short and one for long contexts.
-  std::vector<float> read_rope_factors(uint32_t rope_dim) const {
-    const std::string type(file_.find_string(key("rope.scaling.type")).value_or("none"));
-    const char* factor_key = file_.find_value(key("rope.scaling.factor")) ? "rope.scaling.factor" : "rope.scale_linear";
-    const double factor = file_.find_float(key(factor_key)).value_or(0);
-    const uint64_t n_trained = file_.find_uint(key("rope.scaling.original_context_length")).value_or(config_.n_ctx);
-    if (file_.find("rope_factors_short.weight")) {
-      if (n_trained >= config_.n_ctx) return rope_tensor("rope_factors_short.weight", rope_dim);
-      unsupported(fmt::format("\"rope_factors_long.weight\" stretches {} positions to {}; factors that change with a "
-                              "prompt's length are not run",
-                              n_trained, config_.n_ctx));
-    }
-    if (file_.find("rope_freqs.weight")) return rope_tensor("rope_freqs.weight", rope_dim);
-    if (type != "linear" && type != "none") {
-      unsupported(fmt::format("key \"{}\" is \"{}\"; supported are none and linear", key("rope.scaling.type"),
-                              printable(type)));
-    }
-    if (factor == 0 || factor == 1) return {};  // both say: not scaled
-    return std::vector<float>(rope_dim / 2, static_cast<float>(checked_float(factor_key, factor, 1e6)));
-  }
-
-  std::vector<float> rope_tensor(const char* name, uint32_t rope_dim) const {
-    const TensorView& tensor = *file_.find(name);
-    if (tensor.dtype != Dtype::f32 || tensor.n_dims != 1 || tensor.shape[0] != rope_dim / 2) {
-      malformed(fmt::format("tensor \"{}\" is not {} f32 values, one for each pair that turns", name, rope_dim / 2));
-    }
-    std::vector<float> factors(rope_dim / 2);
-    std::memcpy(factors.data(), tensor.bytes.data(), tensor.bytes.size());
-    for (const float f : factors) {
-      if (!(f > 0 && f <= 1e6f)) malformed(fmt::format("tensor \"{}\" holds {}; above 0, up to 1e6 is allowed", name, f));
-    }
-    return factors;
   }
 
   // The embedding has the last word on n_vocab; whatever else names it must agree.

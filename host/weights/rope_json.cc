@@ -7,7 +7,6 @@
 
 #include "weights/gguf_value.h"
 #include "weights/model_limits.h"
-#include "weights/rope_scaling.h"
 
 namespace tenure {
 namespace {

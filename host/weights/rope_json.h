@@ -7,16 +7,9 @@
 #include <vector>
 
 #include "weights/json_file.h"
+#include "weights/rope_scaling.h"
 
 namespace tenure {
-
-struct Rope {
-  double base = 10'000;
-  uint32_t dim = 0;             // elements of a head that turn
-  std::vector<float> factors;   // (dim / 2), see LayerConfig::rope_factors; empty = all 1
-  double attention_factor = 1;  // cos and sin are multiplied by it; 1 unless dim is the whole head
-  uint32_t n_ctx = 0;           // positions that these factors are good for
-};
 
 // How a family states it.
 struct RopeFamily {

@@ -13,6 +13,15 @@ struct RopeShape {
   uint32_t dim = 0;  // elements of a head that turn; even
 };
 
+// What a model's files say of RoPE.
+struct Rope {
+  double base = 10'000;
+  uint32_t dim = 0;             // elements of a head that turn
+  std::vector<float> factors;   // (dim / 2), see LayerConfig::rope_factors; empty = all 1
+  double attention_factor = 1;  // cos and sin are multiplied by it; 1 unless dim is the whole head
+  uint32_t n_ctx = 0;           // positions that these factors are good for
+};
+
 // Llama 3.1: slow pairs by `factor`, fast ones not at all, those between in proportion.
 struct Llama3Scaling {
   double factor = 1;

@@ -155,7 +155,7 @@ TEST_CASE("model config - an absent key is named (CVE-2024-41130)") {
 TEST_CASE("model config - options that would change the answers are refused, not passed over") {
   expect_refused({
       {"general.architecture", LlamaBytes::text("gpt2"), Code::model_unsupported, "supported are llama, qwen2, qwen3, gemma3, phi3"},
-      {"llama.rope.scaling.type", LlamaBytes::text("yarn"), Code::model_unsupported, "supported are none and linear"},
+      {"llama.rope.scaling.type", LlamaBytes::text("ntk"), Code::model_unsupported, "supported are none, linear, yarn"},
       {"llama.rope.scaling.factor", LlamaBytes::f32(-4), Code::model_malformed, "above 0"},
       {"llama.rope.scale_linear", LlamaBytes::f32(2e6), Code::model_malformed, "above 0"},
       {"llama.final_logit_softcapping", LlamaBytes::f32(30), Code::model_unsupported, "supported is 0"},
