@@ -105,8 +105,8 @@ class TimedPass {
                 .n_segments = 1,
                 .ids = ids_.data(),
                 .positions = positions_.data(),
-                .kinds = kinds_.data(),
-                .first_bad_layer = bad_layers_.data()};
+                .first_bad_layer = bad_layers_.data(),
+                .kinds = kinds_.data()};
     want_ = {.row = shape.n_rows - 1, .flags = TENURE_WANT_ARGMAX, .result = &logits_};
     backend_.reserve(model.weights(), shape.n_rows, 1, shape.n_slots + 1);
   }

@@ -17,6 +17,7 @@ bool KvConfig::has_windows() const {
 
 uint64_t KvConfig::slots_in(uint32_t layer, uint64_t n_slots, uint64_t n_fed) const {
   if (windows[layer] == 0) return n_slots;
+  if (trim_slots == 0) return n_fed;
   return std::min<uint64_t>(n_fed, uint64_t{windows[layer]} + batch_rows + trim_slots);
 }
 
@@ -253,6 +254,7 @@ Status KvCache::apply(uint32_t first, std::span<const KeptSlots> keep, bool comp
 }
 
 void KvCache::trim_windows(int32_t next_pos) {
+  if (config_.trim_slots == 0) return;
   for (uint32_t index = n_tables_; index < tables_.size(); ++index) {
     // Slots are in the order of their positions: a window only loses its oldest and takes new ones at the end.
     SlotTable& table = tables_[index];

@@ -20,7 +20,7 @@ struct KvConfig {
   std::vector<uint32_t> n_kv_heads;    // (n_layers)
   std::vector<uint32_t> head_dims;     // (n_layers)
   std::vector<uint32_t> windows;       // (n_layers) positions a row sees at most; 0 = all
-  uint32_t trim_slots = 0;             // a window loses its oldest slots so many at a time: whole runs
+  uint32_t trim_slots = 0;             // a window loses its oldest slots so many at a time: whole runs; 0 = none
   uint32_t batch_rows = 0;             // rows that one forward adds at most
   uint32_t granularity = TENURE_GRANULARITY_KV_HEAD;
   SlotArrays arrays;

@@ -10,7 +10,7 @@ KvMemory::KvMemory(Backend& backend, const ModelConfig& config, uint64_t capacit
 KvConfig KvMemory::kv_config(Dtype k_type, Dtype v_type) {
   KvConfig kv;
   kv.batch_rows = batch_rows_;
-  kv.trim_slots = std::max(backend_.properties().slot_granularity, 1u);
+  kv.trim_slots = backend_.properties().slot_granularity;
   for (const LayerConfig& layer : config_.layers) {
     std::unique_ptr<PagePool>& pool = pools_[{layer.head_dim, k_type, v_type}];
     if (!pool) pool = std::make_unique<PagePool>(backend_, layer.head_dim, k_type, v_type, capacity_);
@@ -18,7 +18,7 @@ KvConfig KvMemory::kv_config(Dtype k_type, Dtype v_type) {
     kv.n_kv_heads.push_back(layer.n_kv_heads);
     kv.head_dims.push_back(layer.head_dim);
     kv.windows.push_back(layer.window);
-    kv.trim_slots = std::max(kv.trim_slots, pool->run_slots());
+    if (kv.trim_slots != 0) kv.trim_slots = std::max(kv.trim_slots, pool->run_slots());
   }
   return kv;
 }

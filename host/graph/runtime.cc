@@ -166,6 +166,11 @@ void Runtime::load_policy(const PolicyPlan& plan) {
                 fmt::format("policy \"{}\" rebuilds tokens, but \"{}\" has layers with a window, which keep nothing to rebuild from",
                             plan.name, model_path_));
   }
+  if (plan.budget.kind != BudgetKind::none && std::all_of(layers.begin(), layers.end(), [](const LayerConfig& l) { return l.window != 0; })) {
+    throw Error(Code::unsupported_combination,
+                fmt::format("policy \"{}\" has a budget, but every layer of \"{}\" has a window, so there is nothing to decide on",
+                            plan.name, model_path_));
+  }
   loaded.settings = policy_settings(plan, *policy);
   loaded.policy = std::move(policy);
 }

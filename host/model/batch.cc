@@ -75,8 +75,8 @@ void Batch::seal(const tenure_weights* weights, uint32_t n_layers) {
               .n_segments = n_segments(),
               .ids = ids_.data(),
               .positions = positions_.data(),
-              .kinds = kinds_.data(),
-              .first_bad_layer = bad_layers_.data()};
+              .first_bad_layer = bad_layers_.data(),
+              .kinds = kinds_.data()};
 }
 
 }  // namespace tenure

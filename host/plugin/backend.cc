@@ -78,7 +78,7 @@ BackendProperties read_properties(const BackendHandle& handle) {
   if (raw.batch_rows == 0) {
     throw Error(Code::plugin_refused, fmt::format("backend \"{}\" says batch_rows = 0", handle.id));
   }
-  if (!std::has_single_bit(raw.slot_granularity)) {
+  if (raw.slot_granularity != 0 && !std::has_single_bit(raw.slot_granularity)) {
     throw Error(Code::plugin_refused, fmt::format("backend \"{}\" says slot_granularity = {}, which is no power of two", handle.id,
                                                   raw.slot_granularity));
   }

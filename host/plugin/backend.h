@@ -27,7 +27,7 @@ struct BackendProperties {
   uint32_t evidence;         // TENURE_EVIDENCE_* bits it can supply
   bool host_visible;         // buffers may be read and written by the host after synchronize()
   uint32_t row_granularity;   // >= 1
-  uint32_t slot_granularity;  // a power of two
+  uint32_t slot_granularity;  // a power of two; 0 = windows are not trimmed
 };
 
 enum class MemoryKind : uint32_t { activations = TENURE_MEMORY_ACTIVATIONS, pool = TENURE_MEMORY_POOL };

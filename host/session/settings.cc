@@ -10,7 +10,7 @@ uint64_t budget_slots(const Budget& budget, uint64_t n_fed, uint64_t slot_bytes)
     case BudgetKind::slots:
       return budget.amount;
     case BudgetKind::bytes:
-      return budget.amount / std::max<uint64_t>(slot_bytes, 1);
+      return slot_bytes == 0 ? UINT32_MAX : budget.amount / slot_bytes;  // 0: every layer has a window
     case BudgetKind::fraction:
       return budget.fraction.rounded_up(n_fed);
     case BudgetKind::none:

@@ -198,7 +198,7 @@ class ConfigReader {
 
   void read_windows() {
     const uint64_t window = file_.find_uint(key("attention.sliding_window")).value_or(0);
-    if (window == 0) return;
+    if (window == 0 || window >= config_.n_ctx) return;  // as wide as the context: no row ever misses a position
     const uint32_t checked = in_range("attention.sliding_window", window, model_limits::n_ctx);
     const std::vector<bool> is_local = read_window_pattern();
     for (uint32_t i = 0; i < config_.n_layers; ++i) {

@@ -84,8 +84,8 @@ enum {
   TENURE_U8 = 7,
   TENURE_Q5_0 = 8,  /* blocks of 32: f16 scale, 4 bytes of fifth bits, 16 bytes of nibbles     (22 bytes) */
   TENURE_Q5_1 = 9,  /* blocks of 32: f16 scale, f16 minimum, 4 bytes of fifth bits, 16 bytes   (24 bytes) */
-  /* K-quants, blocks of 256 */
-  TENURE_Q4_K = 10, /* f16 scale, f16 minimum, 8 scales and 8 minima of 6 bits, 128 bytes     (144 bytes) */
+  /* K-quants, blocks of 256, bits as in GGUF: values d * scale * q - dmin * minimum; Q6_K: d * scale * (q - 32) */
+  TENURE_Q4_K = 10, /* f16 d, f16 dmin, 8 scales and 8 minima of 6 bits, 128 bytes           (144 bytes) */
   TENURE_Q5_K = 11, /* as Q4_K, 32 bytes of fifth bits before the 128 of nibbles              (176 bytes) */
   TENURE_Q6_K = 12  /* 128 bytes of nibbles, 64 of bit pairs, 16 x int8 scale, f16 scale      (210 bytes) */
 };

@@ -49,7 +49,7 @@ typedef struct tenure_backend_properties {
   uint32_t host_visible;   /* 1: the host may read and write memory from alloc() after synchronize() */
   uint32_t row_granularity; /* a chunk is cut only at multiples of this many rows from its start */
   /* A power of two. Taking the first slot_granularity slots of a head away, or a multiple, changes no bit of rows that see
-   * none of them: how a layer with a window is trimmed. */
+   * none of them: how a layer with a window is trimmed. 0: no number does, so such a layer keeps everything. */
   uint32_t slot_granularity;
   uint32_t reserved0;
 } tenure_backend_properties;
@@ -144,9 +144,9 @@ typedef struct tenure_forward {
   uint32_t n_segments;
   const int32_t* ids;       /* (n_rows) token ids */
   const int32_t* positions; /* (n_rows) */
-  const uint8_t* kinds;     /* (n_rows) TENURE_ROWS_* of each row's segment; NULL = all PREFILL. A kind may have kernels of its own */
   /* (n_rows) the backend writes the first layer whose input row is not finite, n_layers for the head's input, else -1 */
   int32_t* first_bad_layer;
+  const uint8_t* kinds; /* (n_rows) TENURE_ROWS_* of each row's segment, which may have kernels of its own; NULL = PREFILL */
 } tenure_forward;
 
 /* What somebody wants of a row's logits. */

@@ -32,7 +32,7 @@ typedef struct tenure_layer_info {
   double rope_base;
   /* (rope_dim / 2) a pair's angle is divided by its factor: RoPE stretched past the training context; NULL = all 1 */
   const float* rope_factors;
-  double attention_scale; /* of q.k before the softmax; 1 / sqrt(head_dim) in most families, never 0 */
+  double attention_scale; /* of q.k before the softmax; 1 / sqrt(head_dim) in most families, above 0 */
 } tenure_layer_info;
 
 /* Valid as long as the object it was given to lives. */
@@ -51,7 +51,7 @@ typedef struct tenure_model_info {
   uint32_t layer_stride;           /* bytes from one layer's entry to the next */
   const tenure_layer_info* layers; /* (n_layers) */
   uint32_t activation;             /* TENURE_ACTIVATION_* */
-  float embedding_scale;           /* of the embedding's rows as they enter layer 0; 1 in most families */
+  float embedding_scale;           /* of the embedding's rows as they enter layer 0; 1 in most families, above 0 */
 } tenure_model_info;
 
 #ifdef __cplusplus

@@ -117,6 +117,10 @@ class Attention {
     const uint32_t first = item.first * kSplitSlots;
     const uint32_t end = std::min(first + kSplitSlots, h.n_slots);
     for (uint32_t r = 0; r < s.n_rows; ++r) {
+      if (is_hidden(h, first, end, seen(s.first_pos + static_cast<int32_t>(r)))) {
+        leave_out(partial(unit, r, item.first));
+        continue;
+      }
       float* weights = item.turn != kNoTurn ? kept_weights(unit, r, item.first) : scratch.split_weights;
       const CacheView cache = view(item, first, end - first);
       const float* q = call_.q + (s.first_row + r) * row_floats() + head_offset(item);
@@ -136,6 +140,19 @@ class Attention {
                                              .value = value_of(result)});
     }
     if (unit.n_left.fetch_sub(1, std::memory_order_acq_rel) == 1) finish(item, unit);
+  }
+
+  // Whole splits go past a window; merging skips them, so their keys and values need not be read. (Layers with a window
+  // have no mass, whose kept weights would have to be zero.)
+  bool is_hidden(const tenure_kv_view& h, uint32_t first, uint32_t end, PosRange range) const {
+    if (call_.window == 0 || h.mass) return false;
+    return std::all_of(h.pos + first, h.pos + end, [&](int32_t p) { return p < range.oldest || p > range.newest; });
+  }
+  void leave_out(float* result) const {
+    for (uint32_t g = 0; g < group_size_; ++g) {
+      result[g] = -INFINITY;  // max
+      result[group_size_ + g] = 0;  // sum
+    }
   }
 
   float* value_of(float* result) const {
@@ -328,15 +345,17 @@ const AttendKernels* choose_attend_kernels(const char* forced) {
     bool usable;
   };
   const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+  const auto wanted = [forced](const char* family) {
+    return forced == nullptr || *forced == '\0' || std::strcmp(forced, family) == 0;
+  };
   const Candidate best_first[] = {
-      {&kAttendAmx, "amx", bf16 && amx_permitted()},
+      {&kAttendAmx, "amx", wanted("amx") && bf16 && amx_permitted()},
       {&kAttendAvx512Bf16, "avx512", bf16},
       {&kAttendAvx512, "avx512", avx512},
       {&kAttendAvx2, "avx2", avx2},
       {&kAttendScalar, "scalar", true}};
   for (const Candidate& candidate : best_first) {
-    const bool wanted = forced == nullptr || *forced == '\0' || std::strcmp(forced, candidate.family) == 0;
-    if (candidate.usable && wanted) return candidate.kernels;
+    if (candidate.usable && wanted(candidate.family)) return candidate.kernels;
   }
   return nullptr;
 }

@@ -134,8 +134,10 @@ void write_forms(const Device&, RowForms, const float* x, uint32_t n, const Read
 // body(span) for a forward's rows in ascending order: one span, unless prefill has products of its own.
 template <class Body>
 void for_spans(const Device& device, const tenure_forward& forward, const Body& body) {
+  // A host from before `kinds` says nothing of them.
+  const uint8_t* kinds = forward.head.struct_size < sizeof(tenure_forward) ? nullptr : forward.kinds;
   const auto prefill_of = [&](uint32_t row) {
-    const bool decode = forward.kinds && forward.kinds[row] == TENURE_ROWS_DECODE;
+    const bool decode = kinds && kinds[row] == TENURE_ROWS_DECODE;
     return decode ? nullptr : device.prefill;
   };
   for (uint32_t first = 0, end = 0; first < forward.n_rows; first = end) {

@@ -21,14 +21,17 @@ Candidate choose(const char* forced) {
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vnni");
-  const bool amx = avx512 && __builtin_cpu_supports("avx512bf16") && amx_permitted();
+  const auto wanted = [forced](const char* family) {
+    return forced == nullptr || *forced == '\0' || std::strcmp(forced, family) == 0;
+  };
+  // Asked for only where it would be used: the permission is the whole process's, and enlarges its signal frames.
+  const bool amx = wanted("amx") && avx512 && __builtin_cpu_supports("avx512bf16") && amx_permitted();
   const Candidate best_first[] = {{&kAvx512Kernels, &kAmxProducts, "amx", amx},
                                   {&kAvx512Kernels, nullptr, "avx512", avx512},
                                   {&kAvx2Kernels, nullptr, "avx2", avx2},
                                   {&kScalarKernels, nullptr, "scalar", true}};
   for (const Candidate& candidate : best_first) {
-    const bool wanted = forced == nullptr || *forced == '\0' || std::strcmp(forced, candidate.family) == 0;
-    if (candidate.usable && wanted) return candidate;
+    if (candidate.usable && wanted(candidate.family)) return candidate;
   }
   return {};
 }

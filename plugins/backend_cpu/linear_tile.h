@@ -152,9 +152,9 @@ void quantised_tile(const TileArgs& t) {
 #pragma GCC unroll 32
       for (uint32_t line = 0; line < kGroups * format.body_bytes; line += 64) Isa::prefetch(ahead + line);
       const uint8_t* numbers = (format.scale_bytes != 0 ? scales : head) + prefetch.distance;
-      Isa::prefetch(numbers);
-      if constexpr (kGroups * (format.scale_bytes != 0 ? format.scale_bytes : format.head_bytes) > 64)
-        Isa::prefetch(numbers + 64);
+      constexpr uint32_t number_bytes = format.scale_bytes != 0 ? format.scale_bytes : format.head_bytes;
+#pragma GCC unroll 4
+      for (uint32_t line = 0; line < kGroups * number_bytes; line += 64) Isa::prefetch(numbers + line);
     }
     add_block<Isa, Format, kRows, kGroups>({head, scales, view.min_offset}, body, x, sums);
 #pragma GCC unroll 8

@@ -73,6 +73,14 @@ bool is_too_new(const T* in) {
                      [](unsigned char byte) { return byte != 0; });
 }
 
+// What an older host leaves out is zero.
+template <class T>
+T known_part(const T* in) {
+  T known{};
+  std::memcpy(&known, in, std::min<size_t>(sizeof known, in->head.struct_size));
+  return known;
+}
+
 tenure_status too_new(tenure_error* error, const char* where) {
   return fail(error, TENURE_TOO_NEW, where, "the host uses members that this backend does not know");
 }
@@ -169,9 +177,10 @@ tenure_status weights_create(tenure_backend* self, const tenure_model_info* info
                              tenure_error* error) {
   return guarded(error, "weights_create", [&]() -> tenure_status {
     if (is_too_new(info)) return too_new(error, "weights_create");
-    const std::string why = Weights::unsupported(*info);
+    const tenure_model_info known = known_part(info);
+    const std::string why = Weights::unsupported(known);
     if (!why.empty()) return fail(error, TENURE_UNSUPPORTED, "weights_create", why);
-    *out = new tenure_weights(*info, self);
+    *out = new tenure_weights(known, self);
     return TENURE_OK;
   });
 }
