@@ -41,7 +41,7 @@ class Perplexity(PipelineCase):
     def compare(self, model):
         stages = [{"id": "requests", "kind": "read_text", "path": "english.txt"}, score("full", window=WINDOW)]
         run = self.run_tenure(pipeline(stages, {"full": {"plugin": "full"}}, model=model, engine={"memory": "1 GiB"}),
-                              timeout=1500, name=model.stem)
+                              timeout=1500)
         ours = run.lines[0]["score"]["ppl"]
         command = [str(PEER), "-m", str(model), "-f", str(self.folder / "english.txt"), "-c", str(WINDOW), "-t", "2"]
         peer = subprocess.run(command, capture_output=True, text=True, timeout=1500, check=True)
