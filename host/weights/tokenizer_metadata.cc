@@ -119,7 +119,9 @@ TokenizerMetadata read_tokenizer_metadata(const GgufFile& file) {
   metadata.ignore_merges = metadata.model == "gpt2" && implies_whole_words(metadata.pre);
   metadata.add_bos = file.find_bool("tokenizer.ggml.add_bos_token")
                          .value_or(metadata.bos_id && (is_sentencepiece || metadata.ignore_merges));
-  metadata.add_eos = file.find_bool("tokenizer.ggml.add_eos_token").value_or(false);
+  if (file.find_bool("tokenizer.ggml.add_eos_token").value_or(false)) {
+    file.fail(Code::model_unsupported, "key \"tokenizer.ggml.add_eos_token\" is true; supported is false");
+  }
   metadata.add_space_prefix = file.find_bool("tokenizer.ggml.add_space_prefix").value_or(is_sentencepiece);
   // What the format's reference implementation does; Llama 2 was trained with "<s> [INST]".
   metadata.add_space_after_special = is_sentencepiece && metadata.add_space_prefix;
