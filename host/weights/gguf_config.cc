@@ -242,7 +242,8 @@ class ConfigReader {
     const TensorView* embedding = file_.find("token_embd.weight");
     if (!embedding) malformed("tensor \"token_embd.weight\" is absent");
     const uint64_t n_vocab = embedding->shape[1];
-    if (n_vocab > max_vocab) malformed(fmt::format("{} tokens; at most {} are allowed", n_vocab, max_vocab));
+    if (n_vocab > model_limits::n_vocab.most)
+      malformed(fmt::format("{} tokens; at most {} are allowed", n_vocab, model_limits::n_vocab.most));
     config_.n_vocab = static_cast<uint32_t>(n_vocab);
     const auto stated = file_.find_uint(key("vocab_size"));
     if (stated.value_or(n_vocab) != n_vocab) {

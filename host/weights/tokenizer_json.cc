@@ -16,7 +16,9 @@ using nlohmann::json;
 
 // "<0x0A>": how SentencePiece spells the token of a byte.
 bool is_byte_token(std::string_view token) {
-  return token.size() == 6 && token.starts_with("<0x") && token.ends_with('>');
+  const auto is_digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F'); };
+  return token.size() == 6 && token.starts_with("<0x") && is_digit(token[3]) && is_digit(token[4]) &&
+         token.ends_with('>');
 }
 
 class TokenizerReader {

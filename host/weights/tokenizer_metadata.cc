@@ -9,6 +9,7 @@
 #include "error/error.h"
 #include "weights/gguf.h"
 #include "weights/model_config.h"
+#include "weights/model_limits.h"
 
 namespace tenure {
 namespace {
@@ -101,9 +102,9 @@ TokenizerMetadata read_tokenizer_metadata(const GgufFile& file) {
               "key \"tokenizer.ggml.tokens\" is absent or empty; the model has no vocabulary");
   }
   const size_t n_vocab = tokens->size();
-  if (n_vocab > max_vocab) {
+  if (n_vocab > model_limits::n_vocab.most) {
     file.fail(Code::tokenizer_malformed,
-              fmt::format("{} tokens; at most {} are allowed", n_vocab, max_vocab));
+              fmt::format("{} tokens; at most {} are allowed", n_vocab, model_limits::n_vocab.most));
   }
   metadata.tokens = owned(*tokens);
   metadata.token_types = read_token_types(file, n_vocab);

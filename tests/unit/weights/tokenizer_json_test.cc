@@ -155,6 +155,11 @@ TEST_CASE("tokenizer.json - SentencePiece's spelling, with byte tokens and marke
   CHECK(metadata.bos_id == 1u);  // the post_processor's
   CHECK(metadata.add_bos);
 
+  json letters = sentence_pieces();
+  letters["model"]["vocab"]["<0xZZ>"] = 5;  // spelled almost like a byte
+  letters["added_tokens"].erase(3);
+  CHECK(read({.tokenizer = letters}).token_types[5] == T::normal);
+
   json gemma = sentence_pieces();
   gemma["normalizer"] = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "▁"}};
   gemma["pre_tokenizer"] = {{"type", "Split"},
