@@ -35,6 +35,7 @@ class TokenizerReader {
     metadata_.pre = style.pre;
     metadata_.add_space_prefix = style.add_space_prefix;
     metadata_.add_space_after_special = style.add_space_after_special;
+    metadata_.skips_present_blank = style.skips_present_blank;
     metadata_.ignore_merges = style.ignore_merges;
     const JsonObject model = root_.require_object("model");
     read_vocabulary(model.require_object("vocab"));

@@ -38,6 +38,7 @@ struct TokenizerMetadata {
   bool add_bos = false;  // what the file says, or what its format implies
   bool add_space_prefix = false;             // "llama": a blank goes before the first word
   bool add_space_after_special = false;      // and before a word that follows a special token
+  bool skips_present_blank = false;          // neither where the text has one there already (Metaspace)
   std::vector<uint32_t> strips_white_space;  // tokens after which white space of the text is dropped (Phi-3)
   std::string chat_template;                 // Jinja source; empty when absent
 };

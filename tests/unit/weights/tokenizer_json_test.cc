@@ -176,6 +176,8 @@ TEST_CASE("tokenizer.json - SentencePiece's spelling, with byte tokens and marke
       {"type", "Metaspace"}, {"replacement", "▁"}, {"prepend_scheme", "first"}, {"split", false}};
   CHECK(read({.tokenizer = metaspace}).add_space_prefix);
   CHECK_FALSE(read({.tokenizer = metaspace}).add_space_after_special);
+  CHECK(read({.tokenizer = metaspace}).skips_present_blank);
+  CHECK_FALSE(metadata.skips_present_blank);  // Prepend adds one in any case
   metaspace["pre_tokenizer"]["prepend_scheme"] = "never";
   CHECK_FALSE(read({.tokenizer = metaspace}).add_space_prefix);
 }
