@@ -33,11 +33,11 @@ StageWork work_of(const StagePlan& stage, uint32_t n_ctx) {
 
 // Bytes that one row of evidence takes in all layers, and what there is one of.
 std::string evidence_cost(Evidence evidence, const ModelConfig& model) {
-  uint64_t q = 0, kv = 0, heads = 0;
+  uint64_t q = 0, kv = 0, heads_with_mass = 0;
   for (const LayerConfig& layer : model.layers) {
     q += uint64_t{4} * model.n_heads * layer.head_dim;
     kv += uint64_t{4} * layer.n_kv_heads * layer.head_dim;
-    heads += layer.n_kv_heads;
+    if (layer.window == 0) heads_with_mass += layer.n_kv_heads;
   }
   switch (evidence) {
     case Evidence::q_pre:
@@ -49,7 +49,7 @@ std::string evidence_cost(Evidence evidence, const ModelConfig& model) {
     case Evidence::hidden:
       return fmt::format("{} bytes a fed token", uint64_t{4} * model.n_embd * model.n_layers);
     case Evidence::attention_mass:
-      return fmt::format("{} bytes a cached token, added to in every forward", 4 * heads);
+      return fmt::format("{} bytes a cached token, added to in every forward", 4 * heads_with_mass);
     case Evidence::token_ids:
       break;
   }

@@ -51,7 +51,8 @@ void add_file(const SafetensorsFile& file, Listing& listing) {
 class Inspected {
  public:
   explicit Inspected(const std::string& path) {
-    if (std::filesystem::is_directory(path)) {
+    std::error_code ignored;  // opening what is no directory says why it cannot be read
+    if (std::filesystem::is_directory(path, ignored)) {
       folder_ = SafetensorsFolder::open(path);
       if (const auto config = JsonFile::open_if_there(path + "/config.json"))
         add_values(config->root().value(), "", listing_.values);

@@ -9,6 +9,7 @@
 #include "cli/streams.h"
 #include "error/error.h"
 #include "tokenizer/tokenizer.h"
+#include "tokenizer/utf8.h"
 #include "weights/model_source.h"
 
 namespace tenure::cli {
@@ -33,14 +34,26 @@ std::string ids_text(const std::vector<int32_t>& ids) {
   return fmt::format("{}\n", fmt::join(ids, " "));
 }
 
-// Most vocabularies spell tokens without line ends; where one does not, a line a token stays one.
+// A vocabulary is foreign bytes: what would steer a terminal or end a line, or is no UTF-8, is spelled out.
+std::string spelled(std::string_view piece) {
+  std::string text;
+  while (!piece.empty()) {
+    const Utf8Sequence next = read_utf8(piece);
+    const std::string_view bytes = piece.substr(0, next.n_bytes);
+    const bool is_control = next.value < 0x20 || (next.value >= 0x7f && next.value < 0xa0);
+    if (next.status == Utf8Status::valid && !is_control) {
+      text += bytes;
+    } else {
+      for (const char c : bytes) text += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    }
+    piece.remove_prefix(bytes.size());
+  }
+  return text;
+}
+
 std::string pieces_text(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
   std::string text;
-  for (const int32_t id : ids) {
-    text += fmt::format("{:>7}  ", id);
-    for (const char c : tokenizer.piece(id)) text += c == '\n' ? "\\n" : c == '\r' ? "\\r" : std::string(1, c);
-    text += '\n';
-  }
+  for (const int32_t id : ids) text += fmt::format("{:>7}  {}\n", id, spelled(tokenizer.piece(id)));
   return text;
 }
 

@@ -40,8 +40,12 @@ Value selected(const Value& self, const std::string& attribute_of, Arguments tes
   const Builtin* test = name ? find_test(*name) : nullptr;
   if (name && !test)
     throw Failure(fmt::format("the test {} is not supported (supported: {})", *name, test_names()));
+  const Items items = elements(self);
+  // A test such as `in` may go through all of its argument for every item; the evaluator charges it once.
+  if (items.size() * weight(test_arguments[1]) > Limits::work_bytes)
+    throw Failure(fmt::format("more than {} MiB of text handled", Limits::work_bytes >> 20));
   Items kept;
-  for (const Value& item : elements(self)) {
+  for (const Value& item : items) {
     const Value tested = attribute_of.empty() ? item : attribute(item, attribute_of);
     if (passes(tested, test, test_arguments[1]) == wanted) kept.push_back(item);
   }

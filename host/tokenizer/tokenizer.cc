@@ -13,6 +13,7 @@ namespace tenure {
 namespace {
 
 constexpr char guard_byte = '\xFF';
+constexpr std::string_view blank_mark = "\u2581";  // SentencePiece's sign for a space
 
 std::string text_of(const Vocabulary& vocabulary, const TokenizerMetadata& metadata, size_t id) {
   return metadata.model == "llama" ? sentencepiece_text(vocabulary, id) : byte_level_text(vocabulary, id);
@@ -79,7 +80,8 @@ class Tokenizer::Sections {
 
   void finish() {
     if (plain_.empty()) return;
-    if (needs_blank_) plain_.insert(0, 1, ' ');
+    const bool has_blank = plain_.starts_with(' ') || plain_.starts_with(blank_mark);
+    if (needs_blank_ && !(tokenizer_.skips_present_blank_ && has_blank)) plain_.insert(0, 1, ' ');
     needs_blank_ = false;
     std::visit([&](const auto& encoder) { encoder.encode(plain_, ids_); }, tokenizer_.encoder_);
     plain_.clear();
@@ -116,7 +118,8 @@ Tokenizer::Tokenizer(const Vocabulary& vocabulary, const TokenizerMetadata& meta
       control_(matcher(vocabulary, metadata, is_control)),
       parsed_(matcher(vocabulary, metadata, is_special)),
       add_space_prefix_(metadata.add_space_prefix),
-      add_space_after_special_(metadata.add_space_after_special) {
+      add_space_after_special_(metadata.add_space_after_special),
+      skips_present_blank_(metadata.skips_present_blank) {
   bytes_.reserve(vocabulary.size());
   for (size_t id = 0; id < vocabulary.size(); ++id) {
     bytes_.push_back(text_of(vocabulary, metadata, id));

@@ -92,6 +92,7 @@ class Tokenizer {
   bool add_bos_ = false;
   bool add_space_prefix_ = false;
   bool add_space_after_special_ = false;
+  bool skips_present_blank_ = false;
   std::vector<int32_t> end_of_generation_;
 };
 

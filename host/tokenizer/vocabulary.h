@@ -24,8 +24,8 @@ class Vocabulary {
 
   size_t size() const { return metadata_.tokens.size(); }
   const std::string& piece(size_t id) const { return metadata_.tokens[id]; }
-  // As the tokenizer treats it. Where a file calls a turn's marker (<|end|>, <start_of_turn>) user-defined or
-  // ordinary text, it is a control token all the same: a request that spells it out must not end its turn.
+  // As the tokenizer treats it. Where a file calls a turn's marker (<|end|>, <start_of_turn>) user-defined,
+  // it is a control token all the same: a request that spells it out must not end its turn.
   TokenType type(size_t id) const { return types_[id]; }
 
   // The token of that spelling, empty ones left out.

@@ -57,15 +57,6 @@ std::vector<float> to_floats(const TensorView& view, float added) {
   return values;
 }
 
-// Rows [first, first + n) of a matrix.
-TensorView rows(const TensorView& matrix, uint64_t first, uint64_t n) {
-  TensorView part = matrix;
-  const uint64_t row_bytes = matrix.bytes.size() / matrix.shape[1];
-  part.shape[1] = n;
-  part.bytes = matrix.bytes.subspan(first * row_bytes, n * row_bytes);
-  return part;
-}
-
 // Hands out the folder's tensors by role and remembers which were asked for.
 class WeightsReader {
  public:
@@ -126,12 +117,12 @@ class WeightsReader {
     const uint64_t n_ff = config_.n_ff;
     if (layout_.fused_projections) {
       const TensorView qkv = matrix(name("self_attn.qkv_proj.weight"), n_embd, n_q + 2 * n_kv);
-      layer.q = rows(qkv, 0, n_q);
-      layer.k = rows(qkv, n_q, n_kv);
-      layer.v = rows(qkv, n_q + n_kv, n_kv);
+      layer.q = rows_of(qkv, 0, n_q);
+      layer.k = rows_of(qkv, n_q, n_kv);
+      layer.v = rows_of(qkv, n_q + n_kv, n_kv);
       const TensorView gate_up = matrix(name("mlp.gate_up_proj.weight"), n_embd, 2 * n_ff);
-      layer.ffn_gate = rows(gate_up, 0, n_ff);
-      layer.ffn_up = rows(gate_up, n_ff, n_ff);
+      layer.ffn_gate = rows_of(gate_up, 0, n_ff);
+      layer.ffn_up = rows_of(gate_up, n_ff, n_ff);
     } else {
       layer.q = matrix(name("self_attn.q_proj.weight"), n_embd, n_q);
       layer.k = matrix(name("self_attn.k_proj.weight"), n_embd, n_kv);

@@ -182,13 +182,14 @@ class ConfigReader {
     config_.n_ctx = rope.n_ctx;
     const bool is_gemma3_27b = config_.architecture == "gemma3" && config_.n_layers == gemma3_27b_layers;
     const uint32_t scaled_by = is_gemma3_27b ? config_.n_embd / config_.n_heads : head_dim;
+    plain_attention_scale_ = 1 / std::sqrt(static_cast<float>(scaled_by));
     const auto growth = static_cast<float>(rope.attention_factor * rope.attention_factor);
     const LayerConfig everywhere{.head_dim = head_dim,
                                  .rope_base = static_cast<float>(rope.base),
                                  .rope_dim = rope.dim,
                                  .rope_kind = family_->rope_kind,
                                  .rope_factors = std::move(rope.factors),
-                                 .attention_scale = growth / std::sqrt(static_cast<float>(scaled_by))};
+                                 .attention_scale = growth * plain_attention_scale_};
     for (const uint32_t n_kv_heads : read_n_kv_heads()) {
       config_.layers.push_back(everywhere);
       config_.layers.back().n_kv_heads = n_kv_heads;
@@ -208,6 +209,7 @@ class ConfigReader {
       if (family_->local_rope_base == 0) continue;
       // Only the layers that see everything are stretched past the training context.
       layer.rope_factors.clear();
+      layer.attention_scale = plain_attention_scale_;
       const double base = file_.find_float(key("rope.freq_base_swa")).value_or(family_->local_rope_base);
       layer.rope_base = static_cast<float>(checked_float("rope.freq_base_swa", base, model_limits::rope_base));
     }
@@ -240,7 +242,8 @@ class ConfigReader {
     const TensorView* embedding = file_.find("token_embd.weight");
     if (!embedding) malformed("tensor \"token_embd.weight\" is absent");
     const uint64_t n_vocab = embedding->shape[1];
-    if (n_vocab > max_vocab) malformed(fmt::format("{} tokens; at most {} are allowed", n_vocab, max_vocab));
+    if (n_vocab > model_limits::n_vocab.most)
+      malformed(fmt::format("{} tokens; at most {} are allowed", n_vocab, model_limits::n_vocab.most));
     config_.n_vocab = static_cast<uint32_t>(n_vocab);
     const auto stated = file_.find_uint(key("vocab_size"));
     if (stated.value_or(n_vocab) != n_vocab) {
@@ -259,6 +262,7 @@ class ConfigReader {
   const GgufFile& file_;
   const Family* family_ = nullptr;
   ModelConfig config_;
+  float plain_attention_scale_ = 0;  // without what a stretched RoPE adds
 };
 
 }  // namespace

@@ -28,10 +28,11 @@ class GgufRopeReader {
     if (file_.find("rope_factors_short.weight")) {
       read_longrope();
     } else if (file_.find("rope_freqs.weight")) {
-      rope_.factors = tensor("rope_freqs.weight");
+      read_frequencies(type);
     } else if (type == "yarn") {
       read_yarn();
     } else if (type == "none" || type == "linear") {
+      expect("rope.scaling.attn_factor", 1);
       if (const double factor = read_factor(); factor != 1) rope_.factors = linear_rope_factors(shape(), factor);
     } else {
       file_.fail(Code::model_unsupported, fmt::format("key \"{}\" is \"{}\"; supported are none, linear, yarn",
@@ -57,6 +58,15 @@ class GgufRopeReader {
                  fmt::format("key \"{}\" is {}; above 0, up to {} is allowed", key(suffix), *value, most));
     }
     return value;
+  }
+
+  // For what has one value in all models that are run.
+  void expect(std::string_view suffix, double supported) const {
+    const auto value = file_.find_float(key(suffix));
+    if (value && *value != supported) {
+      file_.fail(Code::model_unsupported,
+                 fmt::format("key \"{}\" is {}; supported is {}", key(suffix), *value, supported));
+    }
   }
 
   uint32_t read_dim() const {
@@ -88,10 +98,32 @@ class GgufRopeReader {
   }
 
   void read_yarn() {
-    const YarnScaling scaling{.factor = read_factor(), .n_ctx_original = n_ctx_original()};
+    expect("rope.scaling.yarn_ext_factor", 1);
+    expect("rope.scaling.yarn_attn_factor", 1);
+    expect("rope.scaling.yarn_log_multiplier", 0);
+    const auto beta = [this](const char* suffix) { return checked(suffix, model_limits::rope_factor); };
+    const YarnScaling scaling{.factor = read_factor(),
+                              .beta_fast = beta("rope.scaling.yarn_beta_fast").value_or(32),
+                              .beta_slow = beta("rope.scaling.yarn_beta_slow").value_or(1),
+                              .n_ctx_original = n_ctx_original()};
     rope_.factors = yarn_rope_factors(shape(), scaling);
     rope_.attention_factor = yarn_attention_factor(scaling.factor) *
                              checked("rope.scaling.attn_factor", model_limits::rope_factor).value_or(1);
+  }
+
+  // The tensor states all of the scaling: a key that states another would count twice or not at all.
+  void read_frequencies(std::string_view type) {
+    if (type != "none") {
+      file_.fail(Code::model_unsupported,
+                 fmt::format("key \"{}\" is \"{}\" beside the tensor \"rope_freqs.weight\"; supported is none",
+                             key("rope.scaling.type"), printable(type)));
+    }
+    if (const double factor = read_factor(); factor != 1) {
+      file_.fail(Code::model_unsupported,
+                 fmt::format("RoPE is scaled by {} beside the tensor \"rope_freqs.weight\"; supported is 1", factor));
+    }
+    expect("rope.scaling.attn_factor", 1);
+    rope_.factors = tensor("rope_freqs.weight");
   }
 
   // As in a folder (rope_json.cc): the table for short contexts is run, and it ends where it ends.

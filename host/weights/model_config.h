@@ -11,8 +11,6 @@ namespace tenure {
 
 class GgufFile;
 
-constexpr uint64_t max_vocab = 1 << 22;
-
 // Which elements of a head turn together, as the q and k rows of this file are stored.
 enum class RopeKind : uint8_t {
   interleaved,  // (0,1), (2,3), …: llama's GGUF files
@@ -52,8 +50,8 @@ struct ModelConfig {
   bool tied_head = false;           // the output matrix is the embedding
   std::vector<LayerConfig> layers;  // (n_layers)
   uint64_t weights_bytes = 0;       // of all tensors, as stored in the file
-  // sha256 (64 hex digits) of the numbers above that shape the computation, and of the tokenizer: equal for
-  // the same model in another quantisation. What learned policies' weights are matched by.
+  // sha256 (64 hex digits) of the numbers above that shape the computation: equal for the same model in another
+  // quantisation. What learned policies' weights are matched by.
   std::string fingerprint;
 
   // Fills in the fingerprint from everything above it.

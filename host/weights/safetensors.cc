@@ -174,10 +174,6 @@ void SafetensorsFile::read_header() {
     }
   }
   check_coverage(data_begin);
-  by_name_.resize(tensors_.size());
-  for (uint32_t i = 0; i < by_name_.size(); ++i) by_name_[i] = i;
-  std::sort(by_name_.begin(), by_name_.end(),
-            [&](uint32_t a, uint32_t b) { return tensors_[a].name < tensors_[b].name; });
 }
 
 // Bytes that two tensors share, or none uses, could carry another file in this one.
@@ -200,14 +196,6 @@ void SafetensorsFile::check_coverage(uint64_t data_begin) {
     fail(Code::model_malformed,
          fmt::format("the last tensor ends at byte {}, but the file has {} bytes", covered, bytes_.size()));
   }
-}
-
-const SafetensorsTensor* SafetensorsFile::find(std::string_view tensor) const {
-  const auto found =
-      std::lower_bound(by_name_.begin(), by_name_.end(), tensor,
-                       [&](uint32_t i, std::string_view wanted) { return tensors_[i].name < wanted; });
-  if (found == by_name_.end() || tensors_[*found].name != tensor) return nullptr;
-  return &tensors_[*found];
 }
 
 const TensorView& SafetensorsFile::view_of(const SafetensorsTensor& tensor) const {

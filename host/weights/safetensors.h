@@ -19,7 +19,7 @@
 namespace tenure {
 
 // One tensor as the header lists it. A type that is not run still has its name, shape and bytes;
-// SafetensorsFile::find refuses it.
+// SafetensorsFile::view_of refuses it.
 struct SafetensorsTensor {
   std::string name;
   std::string dtype;               // "BF16"
@@ -52,8 +52,6 @@ class SafetensorsFile {
   // The header's "__metadata__", ascending by key.
   std::span<const std::pair<std::string, std::string>> metadata() const { return metadata_; }
 
-  // nullptr when absent.
-  const SafetensorsTensor* find(std::string_view tensor) const;
   // Throws model_unsupported when the tensor's type, rank or alignment is not run.
   const TensorView& view_of(const SafetensorsTensor&) const;
 
@@ -73,7 +71,6 @@ class SafetensorsFile {
   MappedFile mapping_;
   std::span<const std::byte> bytes_;
   std::vector<SafetensorsTensor> tensors_;
-  std::vector<uint32_t> by_name_;  // indices into tensors_, ascending by name
   std::vector<std::pair<std::string, std::string>> metadata_;
 };
 

@@ -35,6 +35,18 @@ std::string read_template(const std::string& path) {
   return std::string(text_of(mapping.bytes()));
 }
 
+// The folder's own name, which a relative path ("." at the shortest) may leave out.
+std::string name_of_folder(const std::string& folder) {
+  std::error_code error;
+  const fs::path path = fs::absolute(folder, error);
+  if (error) {
+    throw Error(Diagnostic{.code = Code::input_unreadable,
+                           .text = fmt::format("cannot tell where the folder is: {}", error.message()),
+                           .where = {.file = folder}});
+  }
+  return path.lexically_normal().filename().string();
+}
+
 const JsonFile* pointer(const std::optional<JsonFile>& file) {
   return file ? &*file : nullptr;
 }
@@ -44,7 +56,7 @@ const JsonFile* pointer(const std::optional<JsonFile>& file) {
 SafetensorsSource::SafetensorsSource(const std::string& folder)
     : folder_(without_slash(folder)), tensors_(SafetensorsFolder::open(folder_)) {
   const JsonFile file = JsonFile::open(folder_ + "/config.json");
-  model_ = read_config_json(file.root(), fs::absolute(folder_).lexically_normal().filename().string());
+  model_ = read_config_json(file.root(), name_of_folder(folder_));
   check_embedding(tensors_, model_);
   model_.config.weights_bytes = folder_weights_bytes(tensors_, model_.config);
   model_.config.seal();

@@ -16,7 +16,9 @@ using nlohmann::json;
 
 // "<0x0A>": how SentencePiece spells the token of a byte.
 bool is_byte_token(std::string_view token) {
-  return token.size() == 6 && token.starts_with("<0x") && token.ends_with('>');
+  const auto is_digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F'); };
+  return token.size() == 6 && token.starts_with("<0x") && is_digit(token[3]) && is_digit(token[4]) &&
+         token.ends_with('>');
 }
 
 class TokenizerReader {
@@ -33,6 +35,7 @@ class TokenizerReader {
     metadata_.pre = style.pre;
     metadata_.add_space_prefix = style.add_space_prefix;
     metadata_.add_space_after_special = style.add_space_after_special;
+    metadata_.skips_present_blank = style.skips_present_blank;
     metadata_.ignore_merges = style.ignore_merges;
     const JsonObject model = root_.require_object("model");
     read_vocabulary(model.require_object("vocab"));
@@ -187,7 +190,7 @@ class TokenizerReader {
     return ids;
   }
 
-  // BOS, EOS and whether a text gets them: the post_processor says so, else tokenizer_config.json.
+  // BOS, EOS and whether a text gets BOS: the post_processor says so, else tokenizer_config.json.
   void read_ends_of_text() {
     metadata_.bos_id = stated_id("bos_token");
     metadata_.eos_id = stated_id("eos_token");
@@ -199,10 +202,14 @@ class TokenizerReader {
       if (!bos.empty()) metadata_.bos_id = bos.front();
     }
     if (!metadata_.eos_id && !metadata_.end_ids.empty()) metadata_.eos_id = metadata_.end_ids.front();
-    if (read_post_processor() || !files_.tokenizer_config) return;
+    const bool has_template = read_post_processor();
+    if (!files_.tokenizer_config) return;
     const JsonObject settings = files_.tokenizer_config->root();
-    metadata_.add_bos = metadata_.bos_id && settings.find_bool("add_bos_token").value_or(false);
-    metadata_.add_eos = metadata_.eos_id && settings.find_bool("add_eos_token").value_or(false);
+    // transformers puts it above what the post_processor says.
+    if (settings.find_bool("add_eos_token").value_or(false))
+      settings.fail(Code::model_unsupported, "key \"add_eos_token\" is true; supported is false");
+    if (!has_template)
+      metadata_.add_bos = metadata_.bos_id && settings.find_bool("add_bos_token").value_or(false);
   }
 
   // Whether it has a template.
@@ -237,18 +244,23 @@ class TokenizerReader {
         continue;
       }
       const auto token = JsonObject(*special, root_.file(), "post_processor.single").find_string("id");
-      const auto id = token ? find_id(*token) : std::nullopt;
-      auto& stated = is_before_text ? metadata_.bos_id : metadata_.eos_id;
-      if (!stated) stated = id;
-      if (!id || *stated != *id) {
-        root_.fail(Code::model_unsupported,
-                   fmt::format("tokenizer: post_processor adds \"{}\" {} a text; supported is the {} token",
-                               printable(token.value_or("")), is_before_text ? "before" : "after",
-                               is_before_text ? "BOS" : "EOS"));
-      }
-      (is_before_text ? metadata_.add_bos : metadata_.add_eos) = true;
+      add_to_text(token.value_or(""), is_before_text);
     }
     return true;
+  }
+
+  void add_to_text(std::string_view token, bool is_before_text) {
+    const auto unsupported = [&](std::string_view added) {
+      root_.fail(Code::model_unsupported,
+                 fmt::format("tokenizer: post_processor adds \"{}\" {} a text; supported is one BOS token before it",
+                             printable(token), added));
+    };
+    if (!is_before_text) unsupported("after");
+    if (metadata_.add_bos) unsupported("as a second token before");
+    const auto id = find_id(token);
+    if (!metadata_.bos_id) metadata_.bos_id = id;
+    if (!id || *metadata_.bos_id != *id) unsupported("before");
+    metadata_.add_bos = true;
   }
 
   // A file of its own, or in tokenizer_config.json: a text, or a list of named ones.

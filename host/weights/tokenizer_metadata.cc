@@ -9,6 +9,7 @@
 #include "error/error.h"
 #include "weights/gguf.h"
 #include "weights/model_config.h"
+#include "weights/model_limits.h"
 
 namespace tenure {
 namespace {
@@ -101,9 +102,9 @@ TokenizerMetadata read_tokenizer_metadata(const GgufFile& file) {
               "key \"tokenizer.ggml.tokens\" is absent or empty; the model has no vocabulary");
   }
   const size_t n_vocab = tokens->size();
-  if (n_vocab > max_vocab) {
+  if (n_vocab > model_limits::n_vocab.most) {
     file.fail(Code::tokenizer_malformed,
-              fmt::format("{} tokens; at most {} are allowed", n_vocab, max_vocab));
+              fmt::format("{} tokens; at most {} are allowed", n_vocab, model_limits::n_vocab.most));
   }
   metadata.tokens = owned(*tokens);
   metadata.token_types = read_token_types(file, n_vocab);
@@ -119,7 +120,9 @@ TokenizerMetadata read_tokenizer_metadata(const GgufFile& file) {
   metadata.ignore_merges = metadata.model == "gpt2" && implies_whole_words(metadata.pre);
   metadata.add_bos = file.find_bool("tokenizer.ggml.add_bos_token")
                          .value_or(metadata.bos_id && (is_sentencepiece || metadata.ignore_merges));
-  metadata.add_eos = file.find_bool("tokenizer.ggml.add_eos_token").value_or(false);
+  if (file.find_bool("tokenizer.ggml.add_eos_token").value_or(false)) {
+    file.fail(Code::model_unsupported, "key \"tokenizer.ggml.add_eos_token\" is true; supported is false");
+  }
   metadata.add_space_prefix = file.find_bool("tokenizer.ggml.add_space_prefix").value_or(is_sentencepiece);
   // What the format's reference implementation does; Llama 2 was trained with "<s> [INST]".
   metadata.add_space_after_special = is_sentencepiece && metadata.add_space_prefix;

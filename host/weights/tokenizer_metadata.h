@@ -36,9 +36,9 @@ struct TokenizerMetadata {
   std::optional<uint32_t> unknown_id;
   std::vector<uint32_t> end_ids;  // what else ends an answer; empty when the file names none
   bool add_bos = false;  // what the file says, or what its format implies
-  bool add_eos = false;
   bool add_space_prefix = false;             // "llama": a blank goes before the first word
   bool add_space_after_special = false;      // and before a word that follows a special token
+  bool skips_present_blank = false;          // neither where the text has one there already (Metaspace)
   std::vector<uint32_t> strips_white_space;  // tokens after which white space of the text is dropped (Phi-3)
   std::string chat_template;                 // Jinja source; empty when absent
 };

@@ -168,6 +168,7 @@ class StyleReader {
     if (!metaspace.find_bool("add_prefix_space").value_or(true) || scheme == "never") return;
     if (scheme != "always" && scheme != "first")
       unknown_step("pre_tokenizer", metaspace, "always, first or never");
+    style.skips_present_blank = !style.add_space_prefix;  // a Prepend before it has added one in any case
     style.add_space_prefix = true;
     style.add_space_after_special |= scheme == "always";
   }

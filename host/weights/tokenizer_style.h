@@ -14,6 +14,7 @@ struct TokenizerStyle {
   std::string pre;
   bool add_space_prefix = false;
   bool add_space_after_special = false;
+  bool skips_present_blank = false;
   bool ignore_merges = false;
 };
 

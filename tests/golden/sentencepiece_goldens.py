@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Makes tests/data/sentencepiece_goldens.jsonl: tiny SentencePiece vocabularies and what reference tokenizers make of texts.
 
-A line is a model {"model", "tokens", "types", "scores" or "merges", "unknown", "space_prefix", "space_after_special"} or a
-case of the model before it: {"text", "parse_special", "ids"} and, where the reference keeps all of the text, "decoded".
+A line is a model {"model", "tokens", "types", "scores" or "merges", "unknown", "space_prefix", "space_after_special",
+"skips_present_blank"} or a case of the model before it: {"text", "parse_special", "ids"} and, where the reference keeps all
+of the text, "decoded".
 Models with scores are trained and asked with the sentencepiece library; those with merges are the same vocabulary written
 as a tokenizer.json and asked with the tokenizers library, once with a blank before every first word of a section (what
 transformers calls legacy, as Llama 2 publishes it) and once before the first word of the text only.
@@ -70,7 +71,8 @@ def model_line(name, proto, **rest):
 
 def scored(name, proto):
     prefix = proto.normalizer_spec.add_dummy_prefix
-    yield model_line(name, proto, scores=[p.score for p in proto.pieces], space_prefix=prefix, space_after_special=False)
+    yield model_line(name, proto, scores=[p.score for p in proto.pieces], space_prefix=prefix, space_after_special=False,
+                     skips_present_blank=False)
     processor = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
     for text in PLAIN:
         ids = processor.encode(text)
@@ -91,7 +93,8 @@ def merges_of(proto):
 
 def merged(name, proto, after_special):
     merges = merges_of(proto)
-    yield model_line(name, proto, merges=[" ".join(m) for m in merges], space_prefix=True, space_after_special=after_special)
+    yield model_line(name, proto, merges=[" ".join(m) for m in merges], space_prefix=True, space_after_special=after_special,
+                     skips_present_blank=not after_special)
     tokenizer = tokenizers.Tokenizer(models.BPE(
         vocab={p.piece: i for i, p in enumerate(proto.pieces)}, merges=merges, unk_token="<unk>", fuse_unk=True,
         byte_fallback=proto.trainer_spec.byte_fallback))
@@ -105,10 +108,6 @@ def merged(name, proto, after_special):
     plain = tokenizers.Tokenizer.from_str(tokenizer.to_str())
     plain.encode_special_tokens = True
     for text, parse in [(t, False) for t in PLAIN] + [(t, True) for t in SPECIAL]:
-        if not after_special and text.startswith("\u2581"):
-            continue  # Metaspace takes it for the blank that it would add
-        if not after_special and text.startswith(" "):
-            continue  # and so a blank
         ids = (tokenizer if parse else plain).encode(text, add_special_tokens=False).ids
         line = {"text": text, "parse_special": parse, "ids": ids}
         if not parse and "\u2581" not in text:

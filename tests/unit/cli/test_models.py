@@ -32,6 +32,13 @@ class Tokenize(ProgramCase):
         self.assertEqual(special, ["2"])
         self.assertGreater(len(plain), 1)
 
+    def test_a_hostile_piece_does_not_reach_the_terminal(self):
+        hostile = "\x1b[31mredly"  # as long as what it takes the place of
+        data = TINY.read_bytes().replace(b"<|im_end|>", hostile.encode())
+        model = self.write(data, "red.gguf")
+        out, _ = self.tenure("tokenize", "-m", model, "-p", hostile, "--special", "--pieces")
+        self.assertEqual(out.split(), ["2", "\\x1b[31mredly"])
+
     def test_usage(self):
         self.tenure("tokenize", "-p", "x", expect=USAGE)
         self.tenure("tokenize", "-m", TINY, "-p", "x", "--ids", "--count", expect=USAGE)
@@ -91,6 +98,7 @@ class Inspect(ProgramCase):
 
     def test_what_is_no_model(self):
         self.tenure("inspect", "none.gguf", expect=NO_INPUT)
+        self.tenure("inspect", "x" * 300 + ".safetensors", expect=NO_INPUT)  # longer than a name may be
         self.tenure("inspect", self.write(b"GGUF" + b"\xff" * 60, "bad.gguf"), expect=BAD_DATA)
         self.tenure("inspect", self.write("text", "text.gguf"), expect=BAD_DATA)
 

@@ -4,7 +4,7 @@ import json
 import re
 import unittest
 
-from program import BAD_PLAN, MATRIX, NO_INPUT, UNAVAILABLE, USAGE, WRITER, ProgramCase
+from program import BAD_PLAN, MATRIX, NO_INPUT, TINY, UNAVAILABLE, USAGE, WRITER, ProgramCase
 
 
 class Validate(ProgramCase):
@@ -95,6 +95,9 @@ class Plan(ProgramCase):
         out, _ = self.tenure("plan", self.pipeline(), "--set", "policy.bounded.plugin=h2o")
         self.assertRegex(out, r"bounded: evidence attention_mass: 24 bytes a cached token")
         self.assertNotIn("evidence", self.tenure("plan", self.pipeline())[0])
+        windowed = self.pipeline(model=TINY.parent / "tiny-gemma3-f32.gguf")  # one layer of six sees everything
+        out, _ = self.tenure("plan", windowed, "--set", "policy.bounded.plugin=h2o")
+        self.assertRegex(out, r"bounded: evidence attention_mass: 4 bytes a cached token")
 
     def test_a_missing_model_is_said_in_a_line(self):
         out, _ = self.tenure("plan", self.pipeline(model="/no/model.gguf"))

@@ -27,6 +27,7 @@ TokenizerMetadata metadata_of(const nlohmann::json& model) {
   metadata.unknown_id = model["unknown"].get<uint32_t>();
   metadata.add_space_prefix = model["space_prefix"];
   metadata.add_space_after_special = model["space_after_special"];
+  metadata.skips_present_blank = model["skips_present_blank"];
   return metadata;
 }
 
@@ -119,6 +120,17 @@ TEST_CASE("sentencepiece - the blank before a first word is for the start of a s
   TokenizerMetadata never = vocabulary({blank + "a", blank, "a"});
   never.add_space_prefix = never.add_space_after_special = false;
   CHECK(Tokenizer(never).encode("a", SpecialTokens::plain) == pieces({2}));
+}
+
+TEST_CASE("sentencepiece - Metaspace adds no blank to a text that has one") {
+  TokenizerMetadata metaspace = vocabulary({blank + "a", blank, "a", blank + blank});
+  metaspace.skips_present_blank = true;
+  const Tokenizer tokenizer(metaspace);
+  CHECK(tokenizer.encode("a", SpecialTokens::plain) == pieces({0}));
+  CHECK(tokenizer.encode(" a", SpecialTokens::plain) == pieces({0}));
+  CHECK(tokenizer.encode(blank + "a", SpecialTokens::plain) == pieces({0}));
+  CHECK(tokenizer.encode("<s> a", SpecialTokens::parse) == Ids{1} + pieces({0}));
+  CHECK(tokenizer.encode("<s>a", SpecialTokens::parse) == Ids{1} + pieces({0}));
 }
 
 TEST_CASE("sentencepiece - a sequence's text loses the blank that was added, an answer keeps its own") {

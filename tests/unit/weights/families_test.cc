@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string>
 
+#include "unit/weights/gguf_bytes.h"
 #include "weights/gguf.h"
 #include "weights/model_weights.h"
 
@@ -63,6 +64,23 @@ TEST_CASE("families - gemma3 has a window in five layers of six, whose RoPE is n
   }
   CHECK(config.layers[5].rope_factors[7] == 8);
   CHECK(gemma3.weights.layers[5].ffn_post_norm.shape[0] == 32);
+}
+
+TEST_CASE("families - gemma3's YaRN scales the attention of the layers that see everything, not the others") {
+  test::LlamaBytes gemma3;
+  for (auto& [key, value] : gemma3.values) {
+    if (key.starts_with("llama.")) key.replace(0, 5, "gemma3");
+  }
+  gemma3.set("general.architecture", test::LlamaBytes::text("gemma3"))
+      .set("gemma3.block_count", test::LlamaBytes::u32(6))
+      .set("gemma3.attention.sliding_window", test::LlamaBytes::u32(32))
+      .set("gemma3.rope.scaling.type", test::LlamaBytes::text("yarn"))
+      .set("gemma3.rope.scaling.factor", test::LlamaBytes::f32(4));
+  const test::GgufBytes bytes = gemma3.file();
+  const ModelConfig config = read_model_config(GgufFile::parse(bytes.bytes(), "m.gguf"));
+  CHECK(config.layers[0].attention_scale == 0.5f);  // 1 / sqrt(head_dim)
+  const double growth = 1 + 0.1 * std::log(4);      // of q and of k
+  CHECK(config.layers[5].attention_scale == doctest::Approx(0.5 * growth * growth));
 }
 
 TEST_CASE("families - phi3 hands out its fused projections as rows of one tensor") {

@@ -169,8 +169,46 @@ TEST_CASE("model config - options that would change the answers are refused, not
   CHECK(refusal(frequencies, Code::model_malformed).find("is not 2 f32 values") != std::string::npos);
   frequencies.tensors.back().shape = {2};
   CHECK(refusal(frequencies, Code::model_malformed).find("holds 0; above 0") != std::string::npos);
+  const auto beside_frequencies = [&](const std::string& key, GgufBytes value) {
+    return refusal(LlamaBytes(frequencies).set(key, std::move(value)), Code::model_unsupported);
+  };
+  CHECK(beside_frequencies("llama.rope.scaling.type", LlamaBytes::text("linear")).find("supported is none") !=
+        std::string::npos);
+  CHECK(beside_frequencies("llama.rope.scaling.factor", LlamaBytes::f32(8)).find("RoPE is scaled by 8") !=
+        std::string::npos);
+  CHECK(beside_frequencies("llama.rope.scaling.attn_factor", LlamaBytes::f32(2)).find("supported is 1") !=
+        std::string::npos);
   CHECK(
       refusal(LlamaBytes().set("llama.rope.scaling.type", LlamaBytes::text("none")), Code::internal).empty());
+  CHECK(refusal(LlamaBytes().set("llama.rope.scaling.attn_factor", LlamaBytes::f32(2)), Code::model_unsupported)
+            .find("\"llama.rope.scaling.attn_factor\" is 2; supported is 1") != std::string::npos);
+}
+
+TEST_CASE("model config - YaRN's ramp is the file's, and what else it may state is refused") {
+  const auto yarn = [] {
+    LlamaBytes llama;
+    llama.set("llama.rope.scaling.type", LlamaBytes::text("yarn"));
+    llama.set("llama.rope.scaling.factor", LlamaBytes::f32(4));
+    return llama;
+  };
+  // Index 2 log10(64 / 2 pi turns) / 4 of the pair that turns so often, rounded outwards, ends the ramp. 32 and
+  // 1 turns: 0 to 1, so pair 1 is slowed by all of 4; 0.002: to 2, by half of it; 0.05: from 1, not at all.
+  CHECK(config_of(yarn()).layers[0].rope_factors == std::vector<float>{1, 4});
+  LlamaBytes ramp = yarn();
+  ramp.set("llama.rope.scaling.yarn_beta_slow", LlamaBytes::f32(0.002f));
+  CHECK(config_of(ramp).layers[0].rope_factors == std::vector<float>{1, 1.6f});
+  ramp.set("llama.rope.scaling.yarn_beta_fast", LlamaBytes::f32(0.05f));
+  CHECK(config_of(ramp).layers[0].rope_factors == std::vector<float>{1, 1});
+  for (const auto& [suffix, usual] : {std::pair{"yarn_ext_factor", 1.0f},
+                                      {"yarn_attn_factor", 1.0f},
+                                      {"yarn_log_multiplier", 0.0f}}) {
+    const std::string key = std::string("llama.rope.scaling.") + suffix;
+    CHECK(refusal(yarn().set(key, LlamaBytes::f32(usual)), Code::internal).empty());
+    CHECK(refusal(yarn().set(key, LlamaBytes::f32(0.5f)), Code::model_unsupported).find(key) !=
+          std::string::npos);
+  }
+  for (const char* key : {"llama.rope.scaling.yarn_beta_fast", "llama.rope.scaling.yarn_beta_slow"})
+    CHECK(refusal(yarn().set(key, LlamaBytes::f32(-1)), Code::model_malformed).find(key) != std::string::npos);
 }
 
 TEST_CASE("model weights - an absent, misshapen or foreign tensor is named") {

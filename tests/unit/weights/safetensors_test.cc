@@ -35,6 +35,14 @@ std::vector<std::byte> two(const char* first, const char* second, size_t n_data)
       "{" + entry("a", "F32", "[2]", first) + "," + entry("b", "F32", "[2]", second) + "}", n_data);
 }
 
+// nullptr when absent.
+const SafetensorsTensor* find(const SafetensorsFile& file, std::string_view name) {
+  for (const SafetensorsTensor& tensor : file.tensors()) {
+    if (tensor.name == name) return &tensor;
+  }
+  return nullptr;
+}
+
 TEST_CASE("safetensors - what breaks a rule of the format is refused") {
   const std::string nested(200, '[');
   const Case cases[] = {
@@ -112,18 +120,17 @@ TEST_CASE("safetensors - a whole file gives its tensors, metadata and types that
   const SafetensorsFile file = SafetensorsFile::parse(bytes, "good");
   REQUIRE(file.tensors().size() == 5);
   CHECK(file.metadata().front() == std::pair<std::string, std::string>("format", "pt"));
-  const SafetensorsTensor* found = file.find("a.b");
+  const SafetensorsTensor* found = find(file, "a.b");
   REQUIRE(found != nullptr);
   const TensorView& view = file.view_of(*found);
   CHECK(view.dtype == Dtype::bf16);
   CHECK(view.n_dims == 2);
   CHECK(view.shape == std::array<uint64_t, 4>{3, 2, 1, 1});
   CHECK(view.bytes.data() == bytes.data() + 8 + header.size());
-  CHECK(file.find("a") == nullptr);
   for (const auto& [name, says] :
        {std::pair("i", "type I64"), std::pair("new", "type F5_E9"), std::pair("one", "rank 0")}) {
     try {
-      file.view_of(*file.find(name));
+      file.view_of(*find(file, name));
       FAIL_CHECK("accepted");
     } catch (const Error& error) {
       CHECK(error.code() == Code::model_unsupported);
@@ -138,7 +145,7 @@ TEST_CASE("safetensors - data that elements are not aligned in are refused when 
     const std::vector<std::byte> bytes = safetensors_bytes(header + std::string(pad, ' '), 4);
     const SafetensorsFile file = SafetensorsFile::parse(bytes, "pad");
     const bool aligned = (8 + header.size() + pad) % 4 == 0;
-    CHECK(file.find("t")->view.has_value() == aligned);
+    CHECK(find(file, "t")->view.has_value() == aligned);
   }
 }
 

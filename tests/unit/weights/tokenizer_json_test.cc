@@ -154,7 +154,11 @@ TEST_CASE("tokenizer.json - SentencePiece's spelling, with byte tokens and marke
   CHECK(metadata.unknown_id == 0u);
   CHECK(metadata.bos_id == 1u);  // the post_processor's
   CHECK(metadata.add_bos);
-  CHECK_FALSE(metadata.add_eos);
+
+  json letters = sentence_pieces();
+  letters["model"]["vocab"]["<0xZZ>"] = 5;  // spelled almost like a byte
+  letters["added_tokens"].erase(3);
+  CHECK(read({.tokenizer = letters}).token_types[5] == T::normal);
 
   json gemma = sentence_pieces();
   gemma["normalizer"] = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "▁"}};
@@ -172,6 +176,8 @@ TEST_CASE("tokenizer.json - SentencePiece's spelling, with byte tokens and marke
       {"type", "Metaspace"}, {"replacement", "▁"}, {"prepend_scheme", "first"}, {"split", false}};
   CHECK(read({.tokenizer = metaspace}).add_space_prefix);
   CHECK_FALSE(read({.tokenizer = metaspace}).add_space_after_special);
+  CHECK(read({.tokenizer = metaspace}).skips_present_blank);
+  CHECK_FALSE(metadata.skips_present_blank);  // Prepend adds one in any case
   metaspace["pre_tokenizer"]["prepend_scheme"] = "never";
   CHECK_FALSE(read({.tokenizer = metaspace}).add_space_prefix);
 }
@@ -266,6 +272,31 @@ TEST_CASE("tokenizer.json - another tokenizer is refused naming what was found")
                  unsupported, "Metaspace");
   expect_refused(changed(pieces, "/post_processor/single/0/SpecialToken/id", "<none>"), unsupported,
                  "<none>");
+}
+
+TEST_CASE("tokenizer.json - what is added to a text other than one BOS is refused") {
+  const auto special = [](const char* token) {
+    return json{{"SpecialToken", {{"id", token}, {"type_id", 0}}}};
+  };
+  const json text = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
+  const auto with_pieces = [](std::vector<json> single) {
+    json tokenizer = sentence_pieces();
+    tokenizer["post_processor"]["single"] = std::move(single);
+    return tokenizer;
+  };
+  expect_refused(with_pieces({special("<s>"), text, special("</s>")}), Code::model_unsupported,
+                 "adds \"</s>\" after a text");
+  expect_refused(with_pieces({special("<s>"), special("<s>"), text}), Code::model_unsupported,
+                 "adds \"<s>\" as a second token before a text");
+  json twice = sentence_pieces();
+  const json once = twice["post_processor"];
+  twice["post_processor"] = {{"type", "Sequence"}, {"processors", {once, once}}};
+  expect_refused(twice, Code::model_unsupported, "as a second token");
+  for (const json& tokenizer : {byte_level(), sentence_pieces()}) {
+    CHECK_THROWS_WITH_AS(read({.tokenizer = tokenizer, .tokenizer_config = json{{"add_eos_token", true}}}),
+                         doctest::Contains("key \"add_eos_token\" is true"), Error);
+    CHECK_NOTHROW(read({.tokenizer = tokenizer, .tokenizer_config = json{{"add_eos_token", false}}}));
+  }
 }
 
 }  // namespace

@@ -81,6 +81,16 @@ TEST_CASE("tokenizer metadata - Llama 3's pre-tokenizer implies BOS and whole wo
   CHECK_FALSE(metadata_of(llama).add_space_prefix);
 }
 
+TEST_CASE("tokenizer metadata - EOS after every text is refused, as none is added") {
+  LlamaBytes llama = sentencepiece();
+  llama.set("tokenizer.ggml.add_eos_token", boolean(false));
+  CHECK_NOTHROW(metadata_of(llama));
+  llama.set("tokenizer.ggml.add_eos_token", boolean(true));
+  const Error error = refusal(llama);
+  CHECK(error.code() == Code::model_unsupported);
+  CHECK(error.diagnostics().front().text.find("tokenizer.ggml.add_eos_token") != std::string::npos);
+}
+
 TEST_CASE("tokenizer metadata - scores that do not fit the vocabulary are refused") {
   const auto text_of = [](const GgufBytes& scores, Code code) {
     LlamaBytes llama = sentencepiece();
