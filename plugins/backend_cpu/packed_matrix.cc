@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <type_traits>
 
 #include "source_block.h"
 
@@ -15,9 +16,11 @@ uint32_t groups_in_panel(const PackedMatrix& matrix, uint32_t panel) {
   return std::min(kPanelGroups, matrix.n_groups() - panel * kPanelGroups);
 }
 
-// The lane's share of one block, to where the view says (shifted to that block) or from there.
+// The lane's share of one block, to where the view says (shifted to that block) or from there. The type is known when
+// this is compiled, so that its loops unroll: packing was a third of the time to load a model.
+template <uint32_t kDtype>
 struct LanePlace {
-  BlockFormat format;
+  static constexpr BlockFormat format = block_format(kDtype);
   GroupView view;
   uint64_t shift;
   uint32_t lane;
@@ -76,22 +79,48 @@ GroupView view_group(const PackedMatrix& matrix, uint32_t group) {
 
 namespace {
 
+// body(type) with the quantised dtype as a constant.
+template <class Body>
+void with_quantised(uint32_t dtype, const Body& body) {
+  switch (dtype) {
+    case TENURE_Q8_0:
+      return body(std::integral_constant<uint32_t, TENURE_Q8_0>{});
+    case TENURE_Q4_0:
+      return body(std::integral_constant<uint32_t, TENURE_Q4_0>{});
+    case TENURE_Q4_1:
+      return body(std::integral_constant<uint32_t, TENURE_Q4_1>{});
+    case TENURE_Q5_0:
+      return body(std::integral_constant<uint32_t, TENURE_Q5_0>{});
+    case TENURE_Q5_1:
+      return body(std::integral_constant<uint32_t, TENURE_Q5_1>{});
+    case TENURE_Q4_K:
+      return body(std::integral_constant<uint32_t, TENURE_Q4_K>{});
+    case TENURE_Q5_K:
+      return body(std::integral_constant<uint32_t, TENURE_Q5_K>{});
+    default:
+      return body(std::integral_constant<uint32_t, TENURE_Q6_K>{});
+  }
+}
+
 // One lane of a group: `from` is its row in the source, nullptr past the last.
+void pack_plain_lane(const PackedMatrix& matrix, const GroupView& view, const uint8_t* from, uint32_t lane) {
+  const uint32_t bytes = block_format(matrix.dtype).file_bytes;
+  for (uint32_t k = 0; k < matrix.n_in; ++k) {
+    uint8_t* to = const_cast<uint8_t*>(view.body) + k * view.stride + lane * bytes;
+    from ? void(std::memcpy(to, from + uint64_t{k} * bytes, bytes)) : void(std::memset(to, 0, bytes));
+  }
+}
+
+template <uint32_t kDtype>
 void pack_lane(const PackedMatrix& matrix, const GroupView& view, const uint8_t* from, uint32_t lane) {
-  const BlockFormat format = block_format(matrix.dtype);
-  const bool quantised = is_quantised(matrix.dtype);
+  constexpr BlockFormat format = block_format(kDtype);
   static constexpr uint8_t zeros[256] = {};
   LaneBlock block;
   for (uint32_t b = 0; b < matrix.n_blocks(); ++b) {
     const uint8_t* source = from ? from + uint64_t{b} * format.file_bytes : zeros;
     const uint64_t shift = b * view.stride;
-    if (!quantised) {
-      uint8_t* to = const_cast<uint8_t*>(view.body) + shift + lane * format.file_bytes;
-      std::memcpy(to, source, format.file_bytes);
-      continue;
-    }
-    read_block(matrix.dtype, source, block);
-    LanePlace{format, view, shift, lane}.for_each(block, [](const uint8_t* to, const void* value, size_t n) {
+    read_block(kDtype, source, block);
+    LanePlace<kDtype>{view, shift, lane}.for_each(block, [](const uint8_t* to, const void* value, size_t n) {
       std::memcpy(const_cast<uint8_t*>(to), value, n);
     });
   }
@@ -116,7 +145,12 @@ void pack_panel(const PackedMatrix& matrix, const uint8_t* source, uint32_t pane
     const GroupView view = view_group(matrix, group);
     for (uint32_t lane = 0; lane < kGroupRows; ++lane) {
       const uint32_t row = group * kGroupRows + lane;
-      pack_lane(matrix, view, row < matrix.n_out ? source + row * row_bytes : nullptr, lane);
+      const uint8_t* from = row < matrix.n_out ? source + row * row_bytes : nullptr;
+      if (!is_quantised(matrix.dtype)) {
+        pack_plain_lane(matrix, view, from, lane);
+      } else {
+        with_quantised(matrix.dtype, [&](auto dtype) { pack_lane<dtype()>(matrix, view, from, lane); });
+      }
     }
   }
 }
@@ -132,8 +166,10 @@ void unpack_row(const PackedMatrix& matrix, uint32_t row, float* out) {
       *out = plain_value(matrix.dtype, view.body + shift + lane * format.file_bytes);
       continue;
     }
-    LanePlace{format, view, shift, lane}.for_each(
-        block, [](const uint8_t* from, void* value, size_t n) { std::memcpy(value, from, n); });
+    with_quantised(matrix.dtype, [&](auto dtype) {
+      LanePlace<dtype()>{view, shift, lane}.for_each(
+          block, [](const uint8_t* from, void* value, size_t n) { std::memcpy(value, from, n); });
+    });
     block_values(matrix.dtype, block, out);
   }
 }
