@@ -103,8 +103,10 @@ void take_passes(Round& round, const std::vector<Pass>& passes, Clock::time_poin
 Round run_round(Engine& engine, const Workload& workload, uint32_t n_vocab) {
   RoundLog log(workload.sequences);
   engine.watch([&log](const PassFigures& figures) { log.passed(figures); });
+  std::vector<std::unique_ptr<Job>> jobs;
+  for (uint32_t i = 0; i < workload.sequences; ++i) jobs.push_back(make_job(workload, n_vocab, i, log));
   const Clock::time_point submitted = Clock::now();
-  for (uint32_t i = 0; i < workload.sequences; ++i) engine.submit(make_job(workload, n_vocab, i, log));
+  engine.submit(std::move(jobs));
   log.wait();
   engine.watch({});
 

@@ -42,10 +42,16 @@ Engine::~Engine() {
 }
 
 void Engine::submit(std::unique_ptr<Job> job) {
+  std::vector<std::unique_ptr<Job>> jobs;
+  jobs.push_back(std::move(job));
+  submit(std::move(jobs));
+}
+
+void Engine::submit(std::vector<std::unique_ptr<Job>> jobs) {
   {
     const std::lock_guard lock(mutex_);
     if (abandon_) return;
-    submitted_.push_back({.job = std::move(job), .submitted = Clock::now()});
+    for (std::unique_ptr<Job>& job : jobs) submitted_.push_back({.job = std::move(job), .submitted = Clock::now()});
   }
   wake_.notify_all();
 }

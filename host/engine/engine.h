@@ -63,6 +63,8 @@ class Engine {
 
   // Any thread.
   void submit(std::unique_ptr<Job> job);
+  // All at once: none begins before the last is there.
+  void submit(std::vector<std::unique_ptr<Job>> jobs);
   // Drops waiting and running jobs without calling on_done, then ignores submit. Returns when the thread is idle.
   void abandon();
   EngineFigures figures() const;
