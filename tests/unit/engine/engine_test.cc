@@ -160,9 +160,10 @@ TEST_CASE("engine - with more answers running than a batch has rows, all come to
     CHECK(result.segments.at(0).tokens.size() == 60);
     seconds.push_back(std::chrono::duration<double>(result.times.finished - result.times.admitted).count());
   }
-  // Served in turns: the first to end is near the last. One after the other would be 12 to 1.
+  // Served in turns: the first to end is near the last, give or take what the machine does to one thread meanwhile. One
+  // after the other would be 12 to 1.
   std::sort(seconds.begin(), seconds.end());
-  CHECK(seconds.front() > 0.5 * seconds.back());
+  CHECK(seconds.front() > 0.2 * seconds.back());
 }
 
 TEST_CASE("engine - a time limit ends a request with what it is, not its neighbour") {
