@@ -152,7 +152,9 @@ TEST_CASE("engine - with more answers running than a batch has rows, all come to
   TinyHost host;
   const PolicySettings& full = host.policy("full");
   Run run(host, engine_config(uint64_t{64} << 20, 4));
-  for (int i = 0; i < 12; ++i) run.add(script_of(full, std::to_string(i), 3, 60));
+  std::vector<std::shared_ptr<const SessionScript>> scripts;
+  for (int i = 0; i < 12; ++i) scripts.push_back(script_of(full, std::to_string(i), 3, 60));
+  submit(run.engine, run.finished, scripts);
   run.finished.wait_for(12);
   std::vector<double> seconds;
   for (int i = 0; i < 12; ++i) {
@@ -160,10 +162,9 @@ TEST_CASE("engine - with more answers running than a batch has rows, all come to
     CHECK(result.segments.at(0).tokens.size() == 60);
     seconds.push_back(std::chrono::duration<double>(result.times.finished - result.times.admitted).count());
   }
-  // Served in turns: the first to end is near the last, give or take what the machine does to one thread meanwhile. One
-  // after the other would be 12 to 1.
+  // Served in turns: the first to end is near the last. One after the other would be 12 to 1.
   std::sort(seconds.begin(), seconds.end());
-  CHECK(seconds.front() > 0.2 * seconds.back());
+  CHECK(seconds.front() > 0.5 * seconds.back());
 }
 
 TEST_CASE("engine - a time limit ends a request with what it is, not its neighbour") {

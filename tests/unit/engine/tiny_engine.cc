@@ -47,10 +47,18 @@ std::shared_ptr<SessionScript> script_of(const PolicySettings& policy, const std
 }
 
 void submit(Engine& engine, Finished& finished, std::shared_ptr<const SessionScript> script) {
-  auto job = std::make_unique<Job>();
-  job->script = script;
-  job->on_done = [&finished, script](SessionResult&& result) { finished.add(script->id, std::move(result)); };
-  engine.submit(std::move(job));
+  submit(engine, finished, std::vector{std::move(script)});
+}
+
+void submit(Engine& engine, Finished& finished, const std::vector<std::shared_ptr<const SessionScript>>& scripts) {
+  std::vector<std::unique_ptr<Job>> jobs;
+  for (const std::shared_ptr<const SessionScript>& script : scripts) {
+    auto job = std::make_unique<Job>();
+    job->script = script;
+    job->on_done = [&finished, script](SessionResult&& result) { finished.add(script->id, std::move(result)); };
+    jobs.push_back(std::move(job));
+  }
+  engine.submit(std::move(jobs));
 }
 
 SessionResult run_alone(TinyHost& host, const EngineConfig& config,

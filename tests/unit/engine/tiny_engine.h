@@ -31,6 +31,8 @@ class Finished {
 std::shared_ptr<SessionScript> script_of(const PolicySettings& policy, const std::string& id,
                                          uint32_t n_prompt, uint32_t n_answer);
 void submit(Engine& engine, Finished& finished, std::shared_ptr<const SessionScript> script);
+// All at once: none begins before the last is there.
+void submit(Engine& engine, Finished& finished, const std::vector<std::shared_ptr<const SessionScript>>& scripts);
 // Alone in an engine of its own.
 SessionResult run_alone(TinyHost& host, const EngineConfig& config,
                         std::shared_ptr<const SessionScript> script);
