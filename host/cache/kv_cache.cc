@@ -11,10 +11,6 @@ constexpr uint32_t max_gap_runs = 8;
 
 }  // namespace
 
-bool KvConfig::has_windows() const {
-  return std::any_of(windows.begin(), windows.end(), [](uint32_t window) { return window != 0; });
-}
-
 uint64_t KvConfig::slots_in(uint32_t layer, uint64_t n_slots, uint64_t n_fed) const {
   if (windows[layer] == 0) return n_slots;
   if (trim_slots == 0) return n_fed;

@@ -26,7 +26,6 @@ struct KvConfig {
   SlotArrays arrays;
   bool mass = false;  // attention mass is accumulated for every slot
 
-  bool has_windows() const;
   // The most slots of a head in `layer` where a policy's hold n_slots, after n_fed tokens.
   uint64_t slots_in(uint32_t layer, uint64_t n_slots, uint64_t n_fed) const;
 };

@@ -100,8 +100,7 @@ std::vector<StageMemory> MemoryPlanner::cell(const CellPlan& cell) {
   const ModelInfo& info = model(cell.model.path);
   const ModelConfig& config = info.config();
   Backend backend(library(cell.backend.plugin, PluginKind::backend), cell.backend.params);
-  const uint32_t batch_rows = cell.engine.batch_rows > 0 ? cell.engine.batch_rows : backend.properties().batch_rows;
-  KvMemory memory(backend, config, cell.engine.memory, std::max(batch_rows, backend.properties().row_granularity));
+  KvMemory memory(backend, config, cell.engine.memory, batch_rows(cell.engine.batch_rows, backend.properties()));
   std::vector<StageMemory> stages;
   for (const StagePlan& stage : cell.stages) {
     const StageWork work = work_of(stage, config.n_ctx);

@@ -11,8 +11,9 @@ namespace {
 
 using Clock = SessionTimes::Clock;
 
-uint32_t batch_rows_of(const EngineConfig& config, const Backend& backend) {
-  return config.batch_rows > 0 ? config.batch_rows : backend.properties().batch_rows;
+EngineConfig resolved(EngineConfig config, const Backend& backend) {
+  config.batch_rows = batch_rows(config.batch_rows, backend.properties());
+  return config;
 }
 
 uint64_t full_bytes(const SessionScript& script, const KvConfig& kv) { return dense_bytes(kv, script.n_total(), script.n_total()); }
@@ -23,11 +24,10 @@ Engine::Engine(const Model& model, Backend& backend, const Tokenizer& tokenizer,
     : model_(model),
       backend_(backend),
       tokenizer_(tokenizer),
-      config_(config),
-      memory_(backend, model.config(), config.memory, std::max(batch_rows_of(config, backend), backend.properties().row_granularity)),
+      config_(resolved(config, backend)),
+      memory_(backend, model.config(), config.memory, config_.batch_rows),
       activations_(backend, model.config(),
-                   std::max(batch_rows_of(config, backend), backend.properties().row_granularity) + config.max_rebuild_rows, 0) {
-  config_.batch_rows = std::max(batch_rows_of(config, backend), backend.properties().row_granularity);
+                   config_.batch_rows + config.max_rebuild_rows, 0) {
   thread_ = std::thread([this] { run(); });
 }
 
@@ -292,7 +292,7 @@ void Engine::forward() {
     }
     session->accept(batch_);
   }
-  pass_ = {.n_prefilled = n_prefilled, .n_decoded = n_decoded, .work = status.ok() ? model_.work(batch_) : PassWork{}};
+  if (on_pass_) pass_ = {.n_prefilled = n_prefilled, .n_decoded = n_decoded, .work = status.ok() ? model_.work(batch_) : PassWork{}};
   n_decoded_ += n_decoded;
   n_prefilled_ += n_prefilled;
   kv_bytes_ = memory_.bytes_in_use();

@@ -125,7 +125,7 @@ class Engine {
   std::vector<Session*> in_batch_;
   std::vector<Session*> group_;
   PassObserver on_pass_;
-  PassFigures pass_;  // of this iteration
+  PassFigures pass_;  // of this iteration, while somebody watches
   std::deque<Waiting> waiting_;
   std::vector<std::unique_ptr<Active>> active_;
   size_t next_decode_ = 0;  // where the next batch starts among sessions, so that none starves

@@ -23,7 +23,7 @@ uint64_t longest_generation(const SessionScript& script) {
 uint64_t slot_bytes(const KvConfig& kv) {
   uint64_t bytes = 0;
   for (size_t layer = 0; layer < kv.pools.size(); ++layer) {
-    if (kv.windows[layer] == 0) bytes += kv.n_kv_heads[layer] * kv.pools[layer]->run_bytes() / kv.pools[layer]->run_slots();
+    if (kv.windows[layer] == 0) bytes += kv.n_kv_heads[layer] * kv.pools[layer]->slot_bytes();
   }
   return bytes;
 }

@@ -4,6 +4,10 @@
 
 namespace tenure {
 
+uint32_t batch_rows(uint32_t asked, const BackendProperties& backend) {
+  return std::max(asked > 0 ? asked : backend.batch_rows, backend.row_granularity);
+}
+
 KvMemory::KvMemory(Backend& backend, const ModelConfig& config, uint64_t capacity_bytes, uint32_t batch_rows)
     : backend_(backend), config_(config), capacity_(capacity_bytes), batch_rows_(batch_rows) {}
 

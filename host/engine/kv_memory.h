@@ -13,6 +13,9 @@
 
 namespace tenure {
 
+// Rows that one forward carries at most: what was asked for, 0 being the backend's choice, and a granule at least.
+uint32_t batch_rows(uint32_t asked, const BackendProperties& backend);
+
 class KvMemory {
  public:
   // batch_rows: the most rows of one forward.

@@ -161,12 +161,13 @@ void Runtime::load_policy(const PolicyPlan& plan) {
                             missing, backend_->id()));
   }
   const auto& layers = info_->config().layers;
-  if (policy->needs().rebuild && std::any_of(layers.begin(), layers.end(), [](const LayerConfig& l) { return l.window != 0; })) {
+  const auto has_window = [](const LayerConfig& layer) { return layer.window != 0; };
+  if (policy->needs().rebuild && std::any_of(layers.begin(), layers.end(), has_window)) {
     throw Error(Code::unsupported_combination,
                 fmt::format("policy \"{}\" rebuilds tokens, but \"{}\" has layers with a window, which keep nothing to rebuild from",
                             plan.name, model_path_));
   }
-  if (plan.budget.kind != BudgetKind::none && std::all_of(layers.begin(), layers.end(), [](const LayerConfig& l) { return l.window != 0; })) {
+  if (plan.budget.kind != BudgetKind::none && std::all_of(layers.begin(), layers.end(), has_window)) {
     throw Error(Code::unsupported_combination,
                 fmt::format("policy \"{}\" has a budget, but every layer of \"{}\" has a window, so there is nothing to decide on",
                             plan.name, model_path_));

@@ -43,16 +43,13 @@ uint32_t Batch::want(uint32_t row, const WantedLogits& wanted) {
 void Batch::seal(const tenure_weights* weights, uint32_t n_layers) {
   segments_.clear();
   views_.clear();
-  kv_bytes_ = 0;
   for (uint32_t layer = 0; layer < n_layers; ++layer) {
     for (uint32_t i = 0; i < n_segments(); ++i) {
       tenure_segment segment = shapes_[i];
-      const PagePool& pool = caches_[i]->pool(layer);
-      segment.pool = &pool.kv();
+      segment.pool = &caches_[i]->pool(layer).kv();
       segments_.push_back(segment);
       for (uint32_t head = 0; head < caches_[i]->n_kv_heads(layer); ++head) {
         views_.push_back(caches_[i]->view(layer, head, appended_[i]));
-        kv_bytes_ += views_.back().n_slots * pool.slot_bytes();
       }
     }
   }
@@ -77,6 +74,17 @@ void Batch::seal(const tenure_weights* weights, uint32_t n_layers) {
               .positions = positions_.data(),
               .first_bad_layer = bad_layers_.data(),
               .kinds = kinds_.data()};
+}
+
+uint64_t Batch::kv_bytes() const {
+  uint64_t bytes = 0;
+  for (uint32_t i = 0; i < segments_.size(); ++i) {
+    const KvCache& cache = *caches_[i % n_segments()];
+    const uint32_t layer = i / n_segments();
+    for (uint32_t head = 0; head < cache.n_kv_heads(layer); ++head)
+      bytes += segments_[i].heads[head].n_slots * cache.pool(layer).slot_bytes();
+  }
+  return bytes;
 }
 
 }  // namespace tenure

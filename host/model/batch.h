@@ -51,7 +51,7 @@ class Batch {
   const tenure_segment* segments(uint32_t layer) const { return &segments_[size_t{layer} * n_segments()]; }
   std::span<const tenure_want> wants() const { return wants_; }
   // Keys and values of the slots that the views name, over layers, segments and KV heads: what attention has to read.
-  uint64_t kv_bytes() const { return kv_bytes_; }
+  uint64_t kv_bytes() const;
 
  private:
   std::vector<int32_t> ids_;
@@ -68,7 +68,6 @@ class Batch {
   std::vector<int32_t> wanted_ids_;
   std::vector<float> logits_at_;
   std::vector<size_t> first_id_;  // (n_wants) into wanted_ids_
-  uint64_t kv_bytes_ = 0;
   tenure_forward forward_{};
 };
 

@@ -98,8 +98,7 @@ bool Session::add_rebuilt(Batch& batch) {
     const auto flags = cache_->table(i).flags();
     n_live += static_cast<uint64_t>(std::count_if(flags.begin(), flags.end(), [](uint8_t f) { return (f & TENURE_SLOT_REBUILT) != 0; }));
   }
-  const PagePool& pool = cache_->pool(0);
-  result_.rebuild_bytes = std::max(result_.rebuild_bytes, n_live * heads_per_table * pool.run_bytes() / pool.run_slots());
+  result_.rebuild_bytes = std::max(result_.rebuild_bytes, n_live * heads_per_table * cache_->pool(0).slot_bytes());
   return true;
 }
 
