@@ -32,15 +32,11 @@ struct Defaults {
   bool tied_head = false;
 };
 
-// Families differ by these flags only.
+// How a family's folders differ, beside its traits.
 struct Family {
   std::string_view model_type;
   std::string_view architecture;  // GGUF's name for it
-  Activation activation = Activation::silu;
   bool qkv_bias = false;
-  bool qk_norm = false;
-  bool post_norms = false;
-  bool scales_embedding = false;
   bool partial_rope = false;
   Windows windows = Windows::none;
   TensorLayout layout;
@@ -70,15 +66,10 @@ constexpr std::array<Family, 6> families = {{
      .defaults = {.window = 4096}},
     {.model_type = "qwen3",
      .architecture = "qwen3",
-     .qk_norm = true,
      .windows = Windows::above,
      .defaults = {.head_dim = 128, .window = 4096}},
     {.model_type = "gemma3_text",
      .architecture = "gemma3",
-     .activation = Activation::gelu_tanh,
-     .qk_norm = true,
-     .post_norms = true,
-     .scales_embedding = true,
      .windows = Windows::pattern,
      .layout = {.norms_add_one = true},
      .defaults = gemma3_defaults},
@@ -116,11 +107,8 @@ class ConfigReader {
     config_.n_ctx = sized("max_position_embeddings", model_limits::n_ctx, family_.defaults.n_ctx);
     config_.n_heads = sized("num_attention_heads", model_limits::n_heads, family_.defaults.n_heads);
     config_.rms_epsilon = read_epsilon();
-    if (family_.scales_embedding) config_.embedding_scale = std::sqrt(static_cast<float>(config_.n_embd));
-    config_.activation = family_.activation;
+    config_.take_traits();
     config_.qkv_bias = family_.qkv_bias;
-    config_.qk_norm = family_.qk_norm;
-    config_.post_norms = family_.post_norms;
     const auto tied = json_.find_bool("tie_word_embeddings");
     config_.tied_head =
         tied ? *tied : root_.find_bool("tie_word_embeddings").value_or(family_.defaults.tied_head);
@@ -151,7 +139,7 @@ class ConfigReader {
     for (const JsonObject& object : {root_, json_}) {
       if (object.contains("quantization_config")) unsupported("quantization_config", "given", "none");
     }
-    const bool is_silu = family_.activation == Activation::silu;
+    const bool is_silu = family_traits(family_.architecture).activation == Activation::silu;
     const std::string_view wanted = is_silu ? "silu" : "gelu_pytorch_tanh";
     const char* key = is_silu ? "hidden_act" : "hidden_activation";
     const std::string_view found = json_.find_string(key).value_or(wanted);

@@ -16,29 +16,21 @@ namespace {
 
 using model_limits::Range;
 
-// What sets a family apart from llama, as flags: the forward pass knows no family.
+// What a family's GGUF files leave unsaid, beside its traits.
 struct Family {
   std::string_view architecture;  // general.architecture
   RopeKind rope_kind;
-  Activation activation = Activation::silu;
-  bool qk_norm = false;
-  bool post_norms = false;
-  bool scales_embedding = false;   // by sqrt(n_embd)
-  bool has_windows = false;        // attention.sliding_window is run
-  uint32_t window_period = 0;      // every so many layers one sees everything, the last of each period; 0 = none does
-  float local_rope_base = 0;       // of layers with a window; 0 = the same as the others'
+  bool has_windows = false;    // attention.sliding_window is run
+  uint32_t window_period = 0;  // every so many layers one sees everything, the last of each period; 0 = none does
+  float local_rope_base = 0;   // of layers with a window; 0 = the same as the others'
 };
 
 constexpr Family families[] = {
     {.architecture = "llama", .rope_kind = RopeKind::interleaved},
     {.architecture = "qwen2", .rope_kind = RopeKind::halves},
-    {.architecture = "qwen3", .rope_kind = RopeKind::halves, .qk_norm = true},
+    {.architecture = "qwen3", .rope_kind = RopeKind::halves},
     {.architecture = "gemma3",
      .rope_kind = RopeKind::halves,
-     .activation = Activation::gelu_tanh,
-     .qk_norm = true,
-     .post_norms = true,
-     .scales_embedding = true,
      .has_windows = true,
      .window_period = 6,
      .local_rope_base = 10'000},
@@ -66,11 +58,8 @@ class ConfigReader {
     config_.rms_epsilon =
         static_cast<float>(checked_float("attention.layer_norm_rms_epsilon",
                                          file_.require_float(key("attention.layer_norm_rms_epsilon")), model_limits::rms_epsilon));
-    if (family_->scales_embedding) config_.embedding_scale = std::sqrt(static_cast<float>(config_.n_embd));
-    config_.activation = family_->activation;
+    config_.take_traits();
     config_.qkv_bias = file_.find("blk.0.attn_q.bias") != nullptr || file_.find("blk.0.attn_qkv.bias") != nullptr;
-    config_.qk_norm = family_->qk_norm;
-    config_.post_norms = family_->post_norms;
     read_layers();
     read_vocabulary();
     for (const GgufTensor& tensor : file_.tensors()) config_.weights_bytes += tensor.view.bytes.size();

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "weights/tokenizer_metadata.h"
@@ -32,6 +33,17 @@ struct LayerConfig {
   uint32_t window = 0;              // positions a row sees at most; 0 = all
 };
 
+// What sets a family apart in its computation, whatever its files look like.
+struct FamilyTraits {
+  std::string_view architecture;  // GGUF's name for the family
+  Activation activation = Activation::silu;
+  bool qk_norm = false;
+  bool post_norms = false;
+  bool scales_embedding = false;  // by sqrt(n_embd)
+};
+// `architecture` is one that is run.
+const FamilyTraits& family_traits(std::string_view architecture);
+
 struct ModelConfig {
   std::string architecture;  // general.architecture
   std::string name;          // general.name; empty when absent
@@ -54,6 +66,8 @@ struct ModelConfig {
   // quantisation. What learned policies' weights are matched by.
   std::string fingerprint;
 
+  // Sets what the architecture's traits say of the computation; architecture and n_embd are known.
+  void take_traits();
   // Fills in the fingerprint from everything above it.
   void seal();
 
