@@ -99,9 +99,9 @@ void read_projections(TensorReader& tensors, const ModelConfig& config, uint32_t
   if (!config.qkv_bias) return;
   if (tensors.has(name("attn_qkv.bias"))) {
     const TensorView qkv = tensors.vector(name("attn_qkv.bias"), n_q + 2 * n_kv);
-    w.q_bias = elements_of(qkv, 0, n_q);
-    w.k_bias = elements_of(qkv, n_q, n_kv);
-    w.v_bias = elements_of(qkv, n_q + n_kv, n_kv);
+    w.q_bias = rows_of(qkv, 0, n_q);
+    w.k_bias = rows_of(qkv, n_q, n_kv);
+    w.v_bias = rows_of(qkv, n_q + n_kv, n_kv);
   } else {
     w.q_bias = tensors.vector(name("attn_q.bias"), n_q);
     w.k_bias = tensors.vector(name("attn_k.bias"), n_kv);
@@ -139,19 +139,12 @@ LayerWeights read_layer(TensorReader& tensors, const ModelConfig& config, uint32
 
 }  // namespace
 
-TensorView rows_of(const TensorView& matrix, uint64_t first, uint64_t n) {
-  const uint64_t row_bytes = matrix.bytes.size() / matrix.shape[1];
-  TensorView part = matrix;
-  part.shape[1] = n;
-  part.bytes = matrix.bytes.subspan(first * row_bytes, n * row_bytes);
-  return part;
-}
-
-TensorView elements_of(const TensorView& vector, uint64_t first, uint64_t n) {
-  const uint64_t element_bytes = vector.bytes.size() / vector.shape[0];
-  TensorView part = vector;
-  part.shape[0] = n;
-  part.bytes = vector.bytes.subspan(first * element_bytes, n * element_bytes);
+TensorView rows_of(const TensorView& tensor, uint64_t first, uint64_t n) {
+  const uint32_t outermost = tensor.n_dims - 1;
+  const uint64_t row_bytes = tensor.bytes.size() / tensor.shape[outermost];
+  TensorView part = tensor;
+  part.shape[outermost] = n;
+  part.bytes = tensor.bytes.subspan(first * row_bytes, n * row_bytes);
   return part;
 }
 

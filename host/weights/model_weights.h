@@ -36,9 +36,8 @@ struct ModelWeights {
   std::vector<LayerWeights> layers;
 };
 
-// Part of a matrix's rows, or of a vector's elements: families that fuse projections store them one after the other.
-TensorView rows_of(const TensorView& matrix, uint64_t first, uint64_t n);
-TensorView elements_of(const TensorView& vector, uint64_t first, uint64_t n);
+// Some of a matrix's rows, or of a vector's elements: families that fuse projections store them one after the other.
+TensorView rows_of(const TensorView& tensor, uint64_t first, uint64_t n);
 
 // Throws Error naming the tensor: model_malformed when one is absent or has another shape, model_unsupported
 // when its type is not run here or the file holds a tensor that this family does not use (leaving it out
