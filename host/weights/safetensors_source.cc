@@ -54,9 +54,10 @@ const JsonFile* pointer(const std::optional<JsonFile>& file) {
 }  // namespace
 
 SafetensorsSource::SafetensorsSource(const std::string& folder)
-    : folder_(without_slash(folder)), tensors_(SafetensorsFolder::open(folder_)) {
-  const JsonFile file = JsonFile::open(folder_ + "/config.json");
-  model_ = read_config_json(file.root(), name_of_folder(folder_));
+    : folder_(without_slash(folder)),
+      tensors_(SafetensorsFolder::open(folder_)),
+      config_(JsonFile::open(folder_ + "/config.json")) {
+  model_ = read_config_json(config_.root(), name_of_folder(folder_));
   check_embedding(tensors_, model_);
   model_.config.weights_bytes = folder_weights_bytes(tensors_, model_.config);
   model_.config.seal();
@@ -80,11 +81,10 @@ TokenizerMetadata SafetensorsSource::tokenizer() const {
   const JsonFile tokenizer = JsonFile::open(path);
   const auto tokenizer_config = JsonFile::open_if_there(folder_ + "/tokenizer_config.json");
   const auto generation_config = JsonFile::open_if_there(folder_ + "/generation_config.json");
-  const JsonFile config = JsonFile::open(folder_ + "/config.json");
   return read_tokenizer_json({.tokenizer = &tokenizer,
                               .tokenizer_config = pointer(tokenizer_config),
                               .generation_config = pointer(generation_config),
-                              .config = &config,
+                              .config = &config_,
                               .chat_template = read_template(folder_ + "/" + template_name)},
                              model_.config.n_vocab);
 }

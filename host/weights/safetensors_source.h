@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "weights/folder_weights.h"
+#include "weights/json_file.h"
 #include "weights/model_source.h"
 
 namespace tenure {
@@ -24,6 +25,7 @@ class SafetensorsSource final : public ModelSource {
  private:
   std::string folder_;  // without a slash at its end
   SafetensorsFolder tensors_;
+  JsonFile config_;  // config.json
   FolderModel model_;
   mutable FloatBuffers floats_;  // filled by weights()
 };
