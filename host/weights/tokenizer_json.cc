@@ -24,19 +24,15 @@ bool is_byte_token(std::string_view token) {
 class TokenizerReader {
  public:
   TokenizerReader(const TokenizerFiles& files, uint32_t n_vocab)
-      : files_(files), root_(files.tokenizer->root()), taken_(n_vocab) {
+      : files_(files),
+        root_(files.tokenizer->root()),
+        metadata_(read_tokenizer_style(root_)),
+        taken_(n_vocab) {
     metadata_.tokens.resize(n_vocab);
     metadata_.token_types.assign(n_vocab, TokenType::unused);
   }
 
   TokenizerMetadata read() {
-    const TokenizerStyle style = read_tokenizer_style(root_);
-    metadata_.model = style.model;
-    metadata_.pre = style.pre;
-    metadata_.add_space_prefix = style.add_space_prefix;
-    metadata_.add_space_after_special = style.add_space_after_special;
-    metadata_.skips_present_blank = style.skips_present_blank;
-    metadata_.ignore_merges = style.ignore_merges;
     const JsonObject model = root_.require_object("model");
     read_vocabulary(model.require_object("vocab"));
     read_merges(model);
@@ -284,8 +280,8 @@ class TokenizerReader {
 
   const TokenizerFiles& files_;
   JsonObject root_;
-  std::vector<bool> taken_;  // (n_vocab): some token has the id
   TokenizerMetadata metadata_;
+  std::vector<bool> taken_;  // (n_vocab): some token has the id
 };
 
 }  // namespace

@@ -43,7 +43,7 @@ class StyleReader {
  public:
   explicit StyleReader(const JsonObject& tokenizer) : tokenizer_(tokenizer) {}
 
-  TokenizerStyle read() const {
+  TokenizerMetadata read() const {
     const JsonObject model = tokenizer_.require_object("model");
     // Files of transformers' first years do not name the type.
     if (const auto type = model.find_string("type"); type.value_or("BPE") != "BPE")
@@ -110,7 +110,7 @@ class StyleReader {
     return found;
   }
 
-  TokenizerStyle byte_level(const JsonObject& model) const {
+  TokenizerMetadata byte_level(const JsonObject& model) const {
     // NFC is passed over, as it is by GGUF files of the same models: text is nearly always in that form.
     for (const JsonObject& step : steps("normalizer", "normalizers")) {
       if (step.require_string("type") != "NFC") unknown_step("normalizer", step, "none or NFC");
@@ -132,8 +132,8 @@ class StyleReader {
   }
 
   // BPE over SentencePiece's spelling: spaces are marked, and bytes without a token have one as "<0x0A>".
-  TokenizerStyle sentence_pieces() const {
-    TokenizerStyle style{.model = "llama"};
+  TokenizerMetadata sentence_pieces() const {
+    TokenizerMetadata style{.model = "llama"};
     bool marks_blanks = false;
     for (const JsonObject& step : steps("normalizer", "normalizers")) {
       const std::string_view type = step.require_string("type");
@@ -163,7 +163,7 @@ class StyleReader {
     return style;
   }
 
-  void read_prefix(const JsonObject& metaspace, TokenizerStyle& style) const {
+  void read_prefix(const JsonObject& metaspace, TokenizerMetadata& style) const {
     const std::string_view scheme = metaspace.find_string("prepend_scheme").value_or("always");
     if (!metaspace.find_bool("add_prefix_space").value_or(true) || scheme == "never") return;
     if (scheme != "always" && scheme != "first")
@@ -178,7 +178,7 @@ class StyleReader {
 
 }  // namespace
 
-TokenizerStyle read_tokenizer_style(const JsonObject& tokenizer) {
+TokenizerMetadata read_tokenizer_style(const JsonObject& tokenizer) {
   return StyleReader(tokenizer).read();
 }
 

@@ -3,22 +3,13 @@
 // little.
 #pragma once
 
-#include <string>
-
 #include "weights/json_file.h"
+#include "weights/tokenizer_metadata.h"
 
 namespace tenure {
 
-struct TokenizerStyle {
-  std::string model;  // as in TokenizerMetadata
-  std::string pre;
-  bool add_space_prefix = false;
-  bool add_space_after_special = false;
-  bool skips_present_blank = false;
-  bool ignore_merges = false;
-};
-
-// Throws Error(model_unsupported) naming the node that was found.
-TokenizerStyle read_tokenizer_style(const JsonObject& tokenizer);
+// What that decides of the metadata: model, pre, ignore_merges, and where blanks are added. Throws
+// Error(model_unsupported) naming the node that was found.
+TokenizerMetadata read_tokenizer_style(const JsonObject& tokenizer);
 
 }  // namespace tenure
