@@ -26,6 +26,8 @@ ByteLevelEncoder::ByteLevelEncoder(const Vocabulary& vocabulary, const Tokenizer
   byte_tokens_.fill(-1);
   for (size_t id = 0; id < vocabulary.size(); ++id) {
     if (vocabulary.type(id) != TokenType::normal) continue;
+    // A byte is spelled with one or two bytes of UTF-8; the tokenizer has read all spellings already.
+    if (!metadata.ignore_merges && vocabulary.piece(id).size() > 2) continue;
     std::optional<std::string> bytes = spelled_bytes(vocabulary.piece(id));
     if (!bytes) continue;
     if (bytes->size() == 1) byte_tokens_[static_cast<uint8_t>(bytes->front())] = static_cast<int32_t>(id);
