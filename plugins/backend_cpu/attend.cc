@@ -9,6 +9,7 @@
 
 #include "amx.h"
 #include "attend_work.h"
+#include "code_path.h"
 #include "page_layout.h"
 
 namespace tenure::cpu {
@@ -345,17 +346,14 @@ const AttendKernels* choose_attend_kernels(const char* forced) {
     bool usable;
   };
   const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
-  const auto wanted = [forced](const char* family) {
-    return forced == nullptr || *forced == '\0' || std::strcmp(forced, family) == 0;
-  };
   const Candidate best_first[] = {
-      {&kAttendAmx, "amx", wanted("amx") && bf16 && amx_permitted()},
+      {&kAttendAmx, "amx", is_wanted(forced, "amx") && bf16 && amx_permitted()},
       {&kAttendAvx512Bf16, "avx512", bf16},
       {&kAttendAvx512, "avx512", avx512},
       {&kAttendAvx2, "avx2", avx2},
       {&kAttendScalar, "scalar", true}};
   for (const Candidate& candidate : best_first) {
-    if (candidate.usable && wanted(candidate.family)) return candidate.kernels;
+    if (candidate.usable && is_wanted(forced, candidate.family)) return candidate.kernels;
   }
   return nullptr;
 }

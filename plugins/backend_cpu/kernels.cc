@@ -1,8 +1,7 @@
 #include "kernels.h"
 
-#include <cstring>
-
 #include "amx.h"
+#include "code_path.h"
 
 namespace tenure::cpu {
 namespace {
@@ -21,17 +20,14 @@ Candidate choose(const char* forced) {
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vnni");
-  const auto wanted = [forced](const char* family) {
-    return forced == nullptr || *forced == '\0' || std::strcmp(forced, family) == 0;
-  };
   // Asked for only where it would be used: the permission is the whole process's, and enlarges its signal frames.
-  const bool amx = wanted("amx") && avx512 && __builtin_cpu_supports("avx512bf16") && amx_permitted();
+  const bool amx = is_wanted(forced, "amx") && avx512 && __builtin_cpu_supports("avx512bf16") && amx_permitted();
   const Candidate best_first[] = {{&kAvx512Kernels, &kAmxProducts, "amx", amx},
                                   {&kAvx512Kernels, nullptr, "avx512", avx512},
                                   {&kAvx2Kernels, nullptr, "avx2", avx2},
                                   {&kScalarKernels, nullptr, "scalar", true}};
   for (const Candidate& candidate : best_first) {
-    if (candidate.usable && wanted(candidate.family)) return candidate;
+    if (candidate.usable && is_wanted(forced, candidate.family)) return candidate;
   }
   return {};
 }
