@@ -195,4 +195,9 @@ std::string_view GgufFile::require_string(std::string_view key) const {
   return require(find_string(key), key);
 }
 
+double GgufFile::checked_positive(std::string_view key, double value, double most) const {
+  if (value > 0 && value <= most) return value;
+  fail(Code::model_malformed, fmt::format("key \"{}\" is {}; above 0, up to {} is allowed", key, value, most));
+}
+
 }  // namespace tenure

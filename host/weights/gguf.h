@@ -85,6 +85,8 @@ class GgufFile {
   uint64_t require_uint(std::string_view key) const;
   double require_float(std::string_view key) const;
   std::string_view require_string(std::string_view key) const;
+  // `value`, which is the key's; model_malformed unless it is above 0 and at most `most`.
+  double checked_positive(std::string_view key, double value, double most) const;
 
   // Takes the whole pages inside `part` out of memory, after a backend made its own copy. A no-op for
   // parse().

@@ -99,10 +99,7 @@ class ConfigReader {
   }
 
   double checked_float(std::string_view suffix, double value, double most) const {
-    if (!(value > 0 && value <= most)) {
-      malformed(fmt::format("key \"{}\" is {}; above 0, up to {} is allowed", key(suffix), value, most));
-    }
-    return value;
+    return file_.checked_positive(key(suffix), value, most);
   }
 
   // Options that change the computation. Passing over one would answer wrongly without a word.

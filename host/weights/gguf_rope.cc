@@ -53,10 +53,7 @@ class GgufRopeReader {
   // Above 0, up to `most`.
   std::optional<double> checked(std::string_view suffix, double most) const {
     const auto value = file_.find_float(key(suffix));
-    if (value && !(*value > 0 && *value <= most)) {
-      file_.fail(Code::model_malformed,
-                 fmt::format("key \"{}\" is {}; above 0, up to {} is allowed", key(suffix), *value, most));
-    }
+    if (value) file_.checked_positive(key(suffix), *value, most);
     return value;
   }
 
