@@ -92,13 +92,15 @@ std::string cpu_name() {
 }
 
 // Tasks: few enough to be cheap (each >= 10 us where there is that much work), enough that a worker whose
-// core is taken away for a while does not hold up the others.
+// core is taken away for a while does not hold up the others. Few rows take whole panels, each one stream
+// from memory; many rows wait for arithmetic, and two groups are what their widest tiles take.
 Cut::Cut(uint32_t rows, uint32_t groups, uint32_t n_workers) : n_rows(rows), n_groups(groups) {
+  const bool few = rows <= kFewRows;
   n_row_tasks = std::max(1u, divide_up(rows, kTaskRows));
   rows_per_task = std::max(1u, divide_up(rows, n_row_tasks));
-  const uint32_t wanted = n_workers == 1 ? 1 : divide_up((rows > kFewRows ? 8 : 4) * n_workers, n_row_tasks);
-  // An even number of groups: the widest tiles take two or four.
-  groups_per_task = std::max(2u, divide_up(divide_up(groups, wanted), 2) * 2);
+  const uint32_t wanted = n_workers == 1 ? 1 : divide_up((few ? 4 : 8) * n_workers, n_row_tasks);
+  const uint32_t unit = few ? kPanelGroups : 2;
+  groups_per_task = std::max(1u, divide_up(divide_up(groups, wanted), unit)) * unit;
   n_group_tasks = divide_up(groups, groups_per_task);
 }
 

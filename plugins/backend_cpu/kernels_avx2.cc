@@ -22,8 +22,11 @@ struct Avx2 {
   // 16 registers: 2 x 1 integer and as many float accumulators are 8 of them.
   static constexpr int quantised_rows = 2;
   static constexpr int quantised_few_rows = 2;
+  // 2 x 4 float accumulators do not fit, but each is touched once a block.
+  static constexpr int quantised_stream_rows = 2;
   static constexpr int quantised_groups(int rows) { return rows == 1 ? 2 : 1; }
   static constexpr int plain_rows = 3;
+  static constexpr int plain_stream_rows = 1;
   static constexpr int plain_groups = 2;
 
   TENURE_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }

@@ -18,8 +18,10 @@ struct Avx512 {
   // 32 registers: 6 x 2 integer and as many float accumulators, 2 weights, 1 broadcast.
   static constexpr int quantised_rows = 6;
   static constexpr int quantised_few_rows = 3;
+  static constexpr int quantised_stream_rows = 4;  // x 4 float accumulators, and as many integer ones
   static constexpr int quantised_groups(int rows) { return rows <= 3 ? 4 : 2; }
   static constexpr int plain_rows = 6;
+  static constexpr int plain_stream_rows = 6;
   static constexpr int plain_groups = 4;
 
   TENURE_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }

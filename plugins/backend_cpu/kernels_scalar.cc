@@ -21,8 +21,10 @@ struct Scalar {
 
   static constexpr int quantised_rows = 1;
   static constexpr int quantised_few_rows = 1;
+  static constexpr int quantised_stream_rows = 1;
   static constexpr int quantised_groups(int) { return 1; }
   static constexpr int plain_rows = 1;
+  static constexpr int plain_stream_rows = 1;
   static constexpr int plain_groups = 1;
 
   template <class Out, class Fn>

@@ -104,12 +104,12 @@ inline __m512 load_i8(const uint8_t* p) {
 }
 
 // weight = d * (nibble + 16 * fifth bit) + m: byte k of the fifth bits has that of input 4 i + k in bit i.
-template <int kPart>
+template <uint32_t kPart>
 inline void unpack_fifths(__m512 d, __m512 m, const uint8_t* body, uint16_t* tile) {
-  const __m512i x = _mm512_loadu_si512(body + 64 * kPart);
-  const __m512i fifths = _mm512_loadu_si512(body + 64 * 4);
+  const __m512i x = _mm512_loadu_si512(body + kLineBytes * nibble_line(TENURE_Q5_0, kPart));
+  const __m512i fifths = _mm512_loadu_si512(body + kLineBytes * upper_line(TENURE_Q5_0, 0));
   const auto value = [&]<int kByte, int kHigh>() {
-    constexpr int bit = 8 * kByte + kPart + 4 * kHigh;
+    constexpr int bit = 8 * kByte + static_cast<int>(kPart) + 4 * kHigh;
     const __m512i low = _mm512_and_si512(_mm512_srli_epi32(x, 8 * kByte + 4 * kHigh), _mm512_set1_epi32(15));
     const __m512i fifth = _mm512_and_si512(_mm512_srli_epi32(fifths, bit), _mm512_set1_epi32(1));
     const __m512i q = _mm512_or_si512(low, _mm512_slli_epi32(fifth, 4));
@@ -150,8 +150,8 @@ inline void unpack_q5_k(const GroupView& view, uint32_t block, uint16_t* tile) {
 // word.
 template <int kWord>
 inline void unpack_word_q6(__m512 d, const uint8_t* body, uint16_t* tile) {
-  const __m512i x = _mm512_loadu_si512(body + 64 * (kWord / 2));
-  const __m512i pairs = _mm512_loadu_si512(body + 64 * (4 + kWord / 4));
+  const __m512i x = _mm512_loadu_si512(body + kLineBytes * nibble_line(TENURE_Q6_K, kWord / 2));
+  const __m512i pairs = _mm512_loadu_si512(body + kLineBytes * upper_line(TENURE_Q6_K, kWord / 4));
   const auto value = [&]<int kByte>() {
     const __m512i low =
         _mm512_and_si512(_mm512_srli_epi32(x, 8 * kByte + 4 * (kWord % 2)), _mm512_set1_epi32(15));

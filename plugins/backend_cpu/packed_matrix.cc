@@ -10,8 +10,6 @@
 namespace tenure::cpu {
 namespace {
 
-constexpr uint32_t kLineBytes = kGroupRows * 4;
-
 uint32_t groups_in_panel(const PackedMatrix& matrix, uint32_t panel) {
   return std::min(kPanelGroups, matrix.n_groups() - panel * kPanelGroups);
 }

@@ -33,44 +33,49 @@ struct BlockAt {
 
 // ---- values ----
 
+template <uint32_t>
 struct Bytes8 {
   static constexpr int n_steps = 8;
   static constexpr int input_word(int step) { return step; }
   template <class Isa, int kStep>
   [[gnu::always_inline]] static typename Isa::Bytes values(const uint8_t* body) {
-    return Isa::load_bytes(body + 64 * kStep);
+    return Isa::load_bytes(body + kLineBytes * kStep);
   }
 };
 
 // The low nibbles are the block's first half, the high nibbles its second.
+template <uint32_t kDtype>
 struct Nibbles {
   static constexpr int n_steps = 8;
   static constexpr int input_word(int step) { return step / 2 + step % 2 * 4; }
   template <class Isa, int kStep>
   [[gnu::always_inline]] static typename Isa::Bytes values(const uint8_t* body) {
-    const typename Isa::Bytes both = Isa::load_bytes(body + 64 * (kStep / 2));
+    const typename Isa::Bytes both = Isa::load_bytes(body + kLineBytes * nibble_line(kDtype, kStep / 2));
     return kStep % 2 == 0 ? Isa::low_nibbles(both) : Isa::high_nibbles(both);
   }
 };
 
-struct NibblesAndFifthBits : Nibbles {
+template <uint32_t kDtype>
+struct NibblesAndFifthBits : Nibbles<kDtype> {
   template <class Isa, int kStep>
   [[gnu::always_inline]] static typename Isa::Bytes values(const uint8_t* body) {
-    constexpr int bit = input_word(kStep);
-    return Isa::template merge_bits<4 - bit, 0x10>(Nibbles::values<Isa, kStep>(body),
-                                                   Isa::load_bytes(body + 64 * 4));
+    constexpr int bit = Nibbles<kDtype>::input_word(kStep);
+    const auto fifths = Isa::load_bytes(body + kLineBytes * upper_line(kDtype, 0));
+    return Isa::template merge_bits<4 - bit, 0x10>(Nibbles<kDtype>::template values<Isa, kStep>(body),
+                                                   fifths);
   }
 };
 
 // Low and high nibbles take turns: word by word in the order of k.
+template <uint32_t kDtype>
 struct NibblesAndPairs {
   static constexpr int n_steps = 8;
   static constexpr int input_word(int step) { return step; }
   template <class Isa, int kStep>
   [[gnu::always_inline]] static typename Isa::Bytes values(const uint8_t* body) {
     constexpr int bit = 2 * (kStep % 4);
-    return Isa::template merge_bits<4 - bit, 0x30>(Nibbles::values<Isa, kStep>(body),
-                                                   Isa::load_bytes(body + 64 * (4 + kStep / 4)));
+    const auto pairs = Isa::load_bytes(body + kLineBytes * upper_line(kDtype, kStep / 4));
+    return Isa::template merge_bits<4 - bit, 0x30>(Nibbles<kDtype>::template values<Isa, kStep>(body), pairs);
   }
 };
 
@@ -120,8 +125,8 @@ struct SmallScaleEach16 {
 
 // ---- formats ----
 
-template <uint32_t kDtype, class Values, class Scales>
-struct Quantised : Values, Scales {
+template <uint32_t kDtype, template <uint32_t> class Values, class Scales>
+struct Quantised : Values<kDtype>, Scales {
   static constexpr uint32_t dtype = kDtype;
 
   // Undoes the values' offset for one span.

@@ -10,7 +10,6 @@ using Inputs32 = LaneBlock::Inputs32;
 constexpr uint32_t kLowNibbles = 0x0f0f0f0f;
 constexpr uint32_t kLowPairs = 0x03030303;
 constexpr uint32_t kLowBits = 0x01010101;
-constexpr uint32_t kPlane = 4;  // the word after the nibbles
 
 uint32_t word_at(const uint8_t* p) {
   uint32_t word;
@@ -23,16 +22,17 @@ void read_q8_0(const uint8_t* values, Inputs32& out) {
 }
 
 // Byte i of the file's 16 holds input i in its low nibble, i + 16 in its high nibble: as packed.
-void read_nibbles(const uint8_t* values, Inputs32& out) {
-  std::memcpy(out.words, values, 16);
+void read_nibbles(const uint8_t* values, uint32_t* words) {
+  std::memcpy(words, values, 16);
 }
 
 // Bit k of the file's 32 is input k's fifth bit.
 void read_fifth_bits(const uint8_t* bits, Inputs32& out) {
-  out.words[kPlane] = 0;
+  uint32_t& fifths = out.words[upper_line(TENURE_Q5_0, 0)];
+  fifths = 0;
   for (uint32_t i = 0; i < 8; ++i) {
     const uint32_t four = word_at(bits) >> 4 * i & 15;
-    out.words[kPlane] |= (four * 0x00204081 & kLowBits) << i;  // one bit a byte
+    fifths |= (four * 0x00204081 & kLowBits) << i;  // one bit a byte
   }
 }
 
@@ -53,7 +53,8 @@ void read_scales_k(const uint8_t* packed, LaneBlock& out) {
   }
 }
 
-void read_q4_k_or_q5_k(const uint8_t* source, bool fifth_bits, LaneBlock& out) {
+void read_q4_k_or_q5_k(const uint8_t* source, uint32_t dtype, LaneBlock& out) {
+  const bool fifth_bits = dtype == TENURE_Q5_K;
   out.head[1] ^= 0x8000;  // the file's minimum is taken off
   read_scales_k(source + 4, out);
   const uint8_t* bits = source + 16;
@@ -62,11 +63,12 @@ void read_q4_k_or_q5_k(const uint8_t* source, bool fifth_bits, LaneBlock& out) {
     Inputs32& inputs = out.inputs[b];
     const uint8_t* from = values + b / 2 * 32;  // two blocks share 32 bytes
     for (uint32_t i = 0; i < 4; ++i) {
-      inputs.words[i] = nibbles_at(from, i, b % 2) | nibbles_at(from, i + 4, b % 2) << 4;
+      inputs.words[nibble_line(dtype, i)] = nibbles_at(from, i, b % 2) | nibbles_at(from, i + 4, b % 2) << 4;
     }
     if (!fifth_bits) continue;
-    inputs.words[kPlane] = 0;
-    for (uint32_t i = 0; i < 8; ++i) inputs.words[kPlane] |= (word_at(bits + 4 * i) >> b & kLowBits) << i;
+    uint32_t& fifths = inputs.words[upper_line(TENURE_Q5_K, 0)];
+    fifths = 0;
+    for (uint32_t i = 0; i < 8; ++i) fifths |= (word_at(bits + 4 * i) >> b & kLowBits) << i;
   }
 }
 
@@ -81,12 +83,16 @@ void read_q6_k(const uint8_t* source, LaneBlock& out) {
     const uint8_t* pairs = source + 128 + b / 4 * 32;
     const bool high = b % 4 >= 2;
     for (uint32_t i = 0; i < 4; ++i) {
-      inputs.words[i] = nibbles_at(values, 2 * i, high) | nibbles_at(values, 2 * i + 1, high) << 4;
+      inputs.words[nibble_line(TENURE_Q6_K, i)] =
+          nibbles_at(values, 2 * i, high) | nibbles_at(values, 2 * i + 1, high) << 4;
     }
-    inputs.words[kPlane] = inputs.words[kPlane + 1] = 0;
-    for (uint32_t i = 0; i < 8; ++i) {
-      const uint32_t four = word_at(pairs + 4 * i) >> 2 * (b % 4) & kLowPairs;
-      inputs.words[kPlane + i / 4] |= four << 2 * (i % 4);
+    for (uint32_t half = 0; half < 2; ++half) {
+      uint32_t& upper = inputs.words[upper_line(TENURE_Q6_K, half)];
+      upper = 0;
+      for (uint32_t i = 0; i < 4; ++i) {
+        const uint32_t four = word_at(pairs + 16 * half + 4 * i) >> 2 * (b % 4) & kLowPairs;
+        upper |= four << 2 * i;
+      }
     }
   }
 }
@@ -100,15 +106,15 @@ uint32_t code(uint32_t dtype, const Inputs32& inputs, uint32_t k) {
   const uint32_t word = k / 4;
   if (dtype == TENURE_Q8_0) return byte_of(inputs.words[word], k % 4);
   const bool in_turn = dtype == TENURE_Q6_K;
-  const uint32_t nibbles = byte_of(inputs.words[in_turn ? word / 2 : word % 4], k % 4);
+  const uint32_t nibbles = byte_of(inputs.words[nibble_line(dtype, in_turn ? word / 2 : word % 4)], k % 4);
   const uint32_t low = (in_turn ? word % 2 : word / 4) ? nibbles >> 4 : nibbles & 15;
   switch (dtype) {
     case TENURE_Q5_0:
     case TENURE_Q5_1:
     case TENURE_Q5_K:
-      return low | (byte_of(inputs.words[kPlane], k % 4) >> word & 1) << 4;
+      return low | (byte_of(inputs.words[upper_line(dtype, 0)], k % 4) >> word & 1) << 4;
     case TENURE_Q6_K:
-      return low | (byte_of(inputs.words[kPlane + word / 4], k % 4) >> 2 * (word % 4) & 3) << 4;
+      return low | (byte_of(inputs.words[upper_line(dtype, word / 4)], k % 4) >> 2 * (word % 4) & 3) << 4;
     default:
       return low;
   }
@@ -123,19 +129,19 @@ void read_block(uint32_t dtype, const uint8_t* source, LaneBlock& out) {
     case TENURE_Q8_0:
       return read_q8_0(source + 2, first);
     case TENURE_Q4_0:
-      return read_nibbles(source + 2, first);
+      return read_nibbles(source + 2, first.words);
     case TENURE_Q4_1:
-      return read_nibbles(source + 4, first);
+      return read_nibbles(source + 4, first.words);
     case TENURE_Q5_0:
       read_fifth_bits(source + 2, first);
-      return read_nibbles(source + 6, first);
+      return read_nibbles(source + 6, first.words + nibble_line(TENURE_Q5_0, 0));
     case TENURE_Q5_1:
       read_fifth_bits(source + 4, first);
-      return read_nibbles(source + 8, first);
+      return read_nibbles(source + 8, first.words + nibble_line(TENURE_Q5_1, 0));
     case TENURE_Q6_K:
       return read_q6_k(source, out);
     default:
-      return read_q4_k_or_q5_k(source, dtype == TENURE_Q5_K, out);
+      return read_q4_k_or_q5_k(source, dtype, out);
   }
 }
 
