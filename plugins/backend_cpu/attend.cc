@@ -122,23 +122,22 @@ class Attention {
         leave_out(partial(unit, r, item.first));
         continue;
       }
-      float* weights = item.turn != kNoTurn ? kept_weights(unit, r, item.first) : scratch.split_weights;
-      const CacheView cache = view(item, first, end - first);
+      float* result = partial(unit, r, item.first);
+      const DecodeSplit split{.cache = view(item, first, end - first),
+                              .seen = seen(s.first_pos + static_cast<int32_t>(r)),
+                              .k_type = s.pool->k_type,
+                              .v_type = s.pool->v_type,
+                              .group_size = group_size_,
+                              .max = result,
+                              .sum = result + group_size_,
+                              .value = value_of(result),
+                              .weights = item.turn != kNoTurn ? kept_weights(unit, r, item.first) : nullptr};
       const float* q = call_.q + (s.first_row + r) * row_floats() + head_offset(item);
       for_runs(h, first, end, [&](int32_t shift, uint32_t from, uint32_t to) {
         turned_queries(q, 1, shift, scratch.query);
         for (uint32_t i = 0; i < group_size_ * call_.head_dim; ++i) scratch.query[i] *= scale_;
-        kernels_.decode_scores[s.pool->k_type](cache, {from - first, to - first}, group_size_, scratch.query,
-                                               weights);
+        kernels_.decode(split, {from - first, to - first}, scratch.query);
       });
-      float* result = partial(unit, r, item.first);
-      kernels_.decode_weigh[s.pool->v_type]({.cache = cache,
-                                             .seen = seen(s.first_pos + static_cast<int32_t>(r)),
-                                             .group_size = group_size_,
-                                             .weights = weights,
-                                             .max = result,
-                                             .sum = result + group_size_,
-                                             .value = value_of(result)});
     }
     if (unit.n_left.fetch_sub(1, std::memory_order_acq_rel) == 1) finish(item, unit);
   }

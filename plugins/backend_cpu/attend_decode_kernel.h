@@ -1,5 +1,8 @@
-// Decode attention of one split: all query heads of a KV head together, so that keys and values are read
-// once. Included once per instruction set; see attend_vec.h.
+// Decode attention of one split, page by page: keys give the scores of 16 slots, these weights, and the
+// weights meet the values that lie behind the keys. So a page is read once and in address order, which the
+// hardware's prefetchers follow: keys of the whole split before its values were 0.7 times as fast from memory
+// (Zen 4). The softmax is online: sums are scaled down when a page has a higher score. All query heads of a
+// KV head go together. Included once per instruction set; see attend_vec.h.
 #pragma once
 
 #include "attend_kernels.h"
@@ -9,212 +12,234 @@ namespace tenure::cpu {
 namespace {
 
 #if TENURE_VEC_AVX512
-constexpr int kScorePages = 4;  // pages at once: 4 heads x 4 pages are 16 accumulators of 32 registers
 constexpr int kValueVecs = 4;
+constexpr uint32_t kScoreChains =
+    2;  // sums of a head's score: a page alone has too few of them to keep multipliers busy
 #else
-constexpr int kScorePages = 1;  // a Vec is 2 of 16 registers
-constexpr int kValueVecs = 1;
+constexpr int kValueVecs = 1;  // a Vec is 2 of 16 registers
+constexpr uint32_t kScoreChains = 1;
 #endif
 constexpr int kHeadsAtOnce = 4;
-// Prefetch distance, into L2 (1.22 times as fast as into L1 at 8k slots on Zen 4). Measured from DRAM: 1 and 2
-// cost 15-40 %, 12 costs 10-20 %, 6 and 8 are no better than 4.
-constexpr uint32_t kPagesAhead = 4;
+constexpr uint32_t kPagesAhead = 1;  // prefetch distance, into L2
+
+// Slots [begin, end) of a page.
+struct Lanes {
+  uint32_t begin;
+  uint32_t end;
+  bool all() const { return begin == 0 && end == 16; }
+};
 
 inline const uint8_t* page_address(const CacheView& cache, uint32_t page) {
   return cache.base + uint64_t{cache.pages[page]} * cache.page_bytes;
 }
 
-// Scores of kPages whole pages for kHeads heads; out[p] + head * stride.
-template <class K, int kHeads, int kPages>
-inline void score_pages(const K* const* keys, const uint8_t* const* ahead, uint32_t head_dim, const float* q,
-                        float* const* out, uint32_t stride) {
-  Vec acc[kHeads][kPages];
+inline void prefetch_line(const uint8_t* p) {
+  __builtin_prefetch(p, 0, 2);
+}
+
+// ---- keys: scores (kHeads, 16) of one page ----
+
+template <class K, int kHeads>
+void score_heads(const uint8_t* page, const uint8_t* ahead, uint32_t head_dim, const float* q, float* scores) {
+  constexpr uint32_t elements_of_line = 64 / sizeof(K);
+  const K* keys = reinterpret_cast<const K*>(page);
+  Vec sums[kHeads][kScoreChains];
+#pragma GCC unroll 4
   for (int h = 0; h < kHeads; ++h)
-    for (int p = 0; p < kPages; ++p) acc[h][p] = zero();
+#pragma GCC unroll 4
+    for (uint32_t c = 0; c < kScoreChains; ++c) sums[h][c] = zero();
   for (uint32_t d = 0; d < head_dim; d += 2) {
-    for (int p = 0; p < kPages; ++p) __builtin_prefetch(ahead[p] + d * 16 * sizeof(K), 0, 2);
-    for (uint32_t e = d; e < d + 2; ++e) {
-      Vec key[kPages];
-      for (int p = 0; p < kPages; ++p) key[p] = load(keys[p] + e * 16);
+    for (uint32_t i = 0; i < 32; i += elements_of_line) prefetch_line(ahead + (d * 16 + i) * sizeof(K));
+#pragma GCC unroll 4
+    for (uint32_t e = 0; e < 2; ++e) {
+      const Vec key = load(keys + (d + e) * 16);
+#pragma GCC unroll 4
       for (int h = 0; h < kHeads; ++h) {
-        const Vec query = broadcast(q[h * head_dim + e]);
-        for (int p = 0; p < kPages; ++p) acc[h][p] = fma(query, key[p], acc[h][p]);
+        Vec& sum = sums[h][e % kScoreChains];
+        sum = fma(broadcast(q[static_cast<uint32_t>(h) * head_dim + d + e]), key, sum);
       }
     }
   }
+#pragma GCC unroll 4
   for (int h = 0; h < kHeads; ++h)
-    for (int p = 0; p < kPages; ++p) store(out[p] + static_cast<uint64_t>(h) * stride, acc[h][p]);
+    store(scores + 16 * h, kScoreChains == 1 ? sums[h][0] : sums[h][0] + sums[h][kScoreChains - 1]);
 }
 
-template <class K, int kPages>
-inline void score_heads(const K* const* keys, const uint8_t* const* ahead, uint32_t head_dim,
-                        uint32_t group_size, const float* q, float* const* out, uint32_t stride) {
-  float* at[kPages];
-  for (int p = 0; p < kPages; ++p) at[p] = out[p];
-  for (uint32_t h = 0; h < group_size; h += kHeadsAtOnce) {
-    const float* query = q + static_cast<uint64_t>(h) * head_dim;
-    switch (smaller(kHeadsAtOnce, group_size - h)) {
+// ---- values: value (kHeads, head_dim) += weights (kHeads, 16) x one page ----
+
+template <class V, int kHeads, int kVecs>
+inline void weigh_dims(const V* rows, const uint8_t* ahead, uint32_t head_dim, Lanes lanes,
+                       const float* weights, float* value) {
+  Vec sums[kHeads][kVecs];
+#pragma GCC unroll 4
+  for (int h = 0; h < kHeads; ++h)
+#pragma GCC unroll 4
+    for (int j = 0; j < kVecs; ++j) sums[h][j] = load(value + static_cast<uint32_t>(h) * head_dim + 16 * j);
+  for (uint32_t t = lanes.begin; t < lanes.end; ++t) {
+    for (uint32_t b = 0; b < kVecs * 16 * sizeof(V); b += 64)
+      prefetch_line(ahead + t * head_dim * sizeof(V) + b);
+    Vec row[kVecs];
+#pragma GCC unroll 4
+    for (int j = 0; j < kVecs; ++j) row[j] = load(rows + t * head_dim + 16 * j);
+#pragma GCC unroll 4
+    for (int h = 0; h < kHeads; ++h) {
+      const Vec weight = broadcast(weights[16 * h + static_cast<int>(t)]);
+#pragma GCC unroll 4
+      for (int j = 0; j < kVecs; ++j) sums[h][j] = fma(weight, row[j], sums[h][j]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int h = 0; h < kHeads; ++h)
+#pragma GCC unroll 4
+    for (int j = 0; j < kVecs; ++j) store(value + static_cast<uint32_t>(h) * head_dim + 16 * j, sums[h][j]);
+}
+
+template <class V, int kHeads>
+void weigh_heads(const uint8_t* page, const uint8_t* ahead, uint32_t head_dim, Lanes lanes,
+                 const float* weights, float* value) {
+  const V* rows = reinterpret_cast<const V*>(page);
+  uint32_t dim = 0;
+  for (; dim + 16 * kValueVecs <= head_dim; dim += 16 * kValueVecs)
+    weigh_dims<V, kHeads, kValueVecs>(rows + dim, ahead + dim * sizeof(V), head_dim, lanes, weights,
+                                      value + dim);
+  for (; dim < head_dim; dim += 16)
+    weigh_dims<V, kHeads, 1>(rows + dim, ahead + dim * sizeof(V), head_dim, lanes, weights, value + dim);
+}
+
+// ---- the softmax between them ----
+
+// Of some heads, over the slots so far: weights are 2^(score - max), and `sum` has their sum in 16 parts.
+template <int kHeads>
+struct Softmax {
+  float max[kHeads];
+  Vec sum[kHeads];
+};
+
+// No slot seen yet leaves nothing to scale.
+inline float base_of(float max) {
+  return max == kNoScore ? 0.0f : max;
+}
+
+// Hides slots outside the lanes, and what the row must not see.
+inline Vec visible_scores(const DecodeSplit& split, uint32_t page, Lanes lanes, Vec scores) {
+  const uint32_t first = page * 16;
+  if (lanes.all()) {
+    if (first + 16 <= split.cache.n_unmasked) return scores;
+    return visible_only(scores, split.cache.pos + first, split.seen.oldest, split.seen.newest);
+  }
+  int32_t pos[16];
+  for (uint32_t i = 0; i < 16; ++i)
+    pos[i] = i >= lanes.begin && i < lanes.end ? split.cache.pos[first + i] : INT32_MAX;
+  return visible_only(scores, pos, split.seen.oldest, split.seen.newest);
+}
+
+inline void keep_scores(float* kept, Lanes lanes, Vec scores) {
+  if (lanes.all()) return store(kept, scores);
+  float each[16];
+  store(each, scores);
+  for (uint32_t i = lanes.begin; i < lanes.end; ++i) kept[i] = each[i];
+}
+
+inline void scale_values(float* value, uint32_t head_dim, float factor) {
+  for (uint32_t d = 0; d < head_dim; d += 16) store(value + d, load(value + d) * broadcast(factor));
+}
+
+// scores (kHeads, 16) become weights; value (kHeads, head_dim) goes along with a new maximum.
+template <int kHeads>
+inline void soften(Softmax<kHeads>& softmax, uint32_t head_dim, float* scores, float* value) {
+  Vec seen[kHeads];
+#pragma GCC unroll 4
+  for (int h = 0; h < kHeads; ++h) seen[h] = load(scores + 16 * h);
+  for (int h = 0; h < kHeads; ++h) {
+    if (!any_above(seen[h], softmax.max[h])) continue;
+    const float top = largest(seen[h]);
+    const float factor = exp2_scalar(softmax.max[h] - top);
+    scale_values(value + static_cast<uint32_t>(h) * head_dim, head_dim, factor);
+    softmax.sum[h] = softmax.sum[h] * broadcast(factor);
+    softmax.max[h] = top;
+  }
+#pragma GCC unroll 4
+  for (int h = 0; h < kHeads; ++h) {
+    const Vec weights = exp2(seen[h] - broadcast(base_of(softmax.max[h])));
+    softmax.sum[h] = softmax.sum[h] + weights;
+    store(scores + 16 * h, weights);
+  }
+}
+
+// Heads [head, head + kHeads) of the group.
+template <int kHeads>
+void decode_heads(const DecodeSplit& split, SlotRange range, uint32_t head, const float* q) {
+  constexpr decltype(&score_heads<float, kHeads>) score[] = {
+      score_heads<float, kHeads>, score_heads<F16, kHeads>, score_heads<Bf16, kHeads>};
+  constexpr decltype(&weigh_heads<float, kHeads>) weigh[] = {
+      weigh_heads<float, kHeads>, weigh_heads<F16, kHeads>, weigh_heads<Bf16, kHeads>};
+  const CacheView& cache = split.cache;
+  const uint32_t last_page = (cache.n_slots - 1) / 16;
+  float* value = split.value + uint64_t{head} * cache.head_dim;
+  Softmax<kHeads> softmax;
+  for (int h = 0; h < kHeads; ++h) {
+    softmax.max[h] = split.max[head + h];
+    softmax.sum[h] = zero();
+  }
+  for (uint32_t page = range.first / 16; page * 16 < range.end; ++page) {
+    const uint8_t* at = page_address(cache, page);
+    const uint8_t* ahead = page_address(cache, smaller(page + kPagesAhead, last_page));
+    const Lanes lanes{.begin = page * 16 > range.first ? 0 : range.first - page * 16,
+                      .end = smaller(range.end - page * 16, 16)};
+    alignas(64) float weights[kHeads * 16];
+    score[split.k_type](at, ahead, cache.head_dim, q, weights);
+    for (int h = 0; h < kHeads; ++h) {
+      float* scores = weights + 16 * h;
+      store(scores, visible_scores(split, page, lanes, load(scores)));
+      if (split.weights)
+        keep_scores(split.weights + (head + h) * kSplitSlots + page * 16, lanes, load(scores));
+    }
+    soften<kHeads>(softmax, cache.head_dim, weights, value);
+    weigh[split.v_type](at + cache.v_offset, ahead + cache.v_offset, cache.head_dim, lanes, weights, value);
+  }
+  for (int h = 0; h < kHeads; ++h) {
+    split.sum[head + h] = split.sum[head + h] * exp2_scalar(split.max[head + h] - base_of(softmax.max[h])) +
+                          sum(softmax.sum[h]);
+    split.max[head + h] = softmax.max[h];
+  }
+}
+
+inline void begin_split(const DecodeSplit& split) {
+  for (uint32_t h = 0; h < split.group_size; ++h) {
+    split.max[h] = kNoScore;
+    split.sum[h] = 0;
+  }
+  for (uint32_t d = 0; d < split.group_size * split.cache.head_dim; d += 16) store(split.value + d, zero());
+}
+
+inline void finish_weights(const DecodeSplit& split) {
+  for (uint32_t h = 0; h < split.group_size; ++h) {
+    float* weights = split.weights + h * kSplitSlots;
+    const Vec base = broadcast(base_of(split.max[h]));
+    for (uint32_t s = 0; s < split.cache.n_slots; s += 16) store(weights + s, exp2(load(weights + s) - base));
+  }
+}
+
+void decode(const DecodeSplit& split, SlotRange range, const float* q) {
+  if (range.first == 0) begin_split(split);
+  for (uint32_t h = 0; h < split.group_size; h += kHeadsAtOnce) {
+    const float* queries = q + uint64_t{h} * split.cache.head_dim;
+    switch (smaller(kHeadsAtOnce, split.group_size - h)) {
       case 1:
-        score_pages<K, 1, kPages>(keys, ahead, head_dim, query, at, stride);
+        decode_heads<1>(split, range, h, queries);
         break;
       case 2:
-        score_pages<K, 2, kPages>(keys, ahead, head_dim, query, at, stride);
+        decode_heads<2>(split, range, h, queries);
         break;
       case 3:
-        score_pages<K, 3, kPages>(keys, ahead, head_dim, query, at, stride);
+        decode_heads<3>(split, range, h, queries);
         break;
       default:
-        score_pages<K, 4, kPages>(keys, ahead, head_dim, query, at, stride);
+        decode_heads<4>(split, range, h, queries);
         break;
     }
-    for (int p = 0; p < kPages; ++p) at[p] += static_cast<uint64_t>(kHeadsAtOnce) * stride;
   }
-}
-
-// A page of which only some slots belong to the range: another run's scores lie beside them.
-template <class K>
-void score_part(const CacheView& cache, uint32_t page, SlotRange range, uint32_t group_size, const float* q,
-                float* scores) {
-  const K* keys = reinterpret_cast<const K*>(page_address(cache, page));
-  const uint8_t* ahead = reinterpret_cast<const uint8_t*>(keys);
-  const uint32_t begin = page * 16 > range.first ? page * 16 : range.first;
-  const uint32_t end = smaller(page * 16 + 16, range.end);
-  for (uint32_t h = 0; h < group_size; h += kHeadsAtOnce) {
-    const uint32_t n_heads = smaller(kHeadsAtOnce, group_size - h);
-    float lanes[kHeadsAtOnce * 16];
-    float* out = lanes;
-    score_heads<K, 1>(&keys, &ahead, cache.head_dim, n_heads, q + static_cast<uint64_t>(h) * cache.head_dim,
-                      &out, 16);
-    for (uint32_t i = 0; i < n_heads; ++i)
-      for (uint32_t s = begin; s < end; ++s)
-        scores[(h + i) * kSplitSlots + s] = lanes[i * 16 + s - page * 16];
-  }
-}
-
-template <class K>
-void decode_scores(const CacheView& cache, SlotRange range, uint32_t group_size, const float* q,
-                   float* scores) {
-  uint32_t page = range.first / 16;
-  const uint32_t end_page = range.end / 16;
-  const uint32_t last_page = (range.end + 15) / 16;
-  if (range.first % 16 != 0 || page == end_page) score_part<K>(cache, page++, range, group_size, q, scores);
-  for (uint32_t p = page; p < smaller(page + kPagesAhead, last_page); ++p)
-    for (uint32_t b = 0; b < cache.head_dim * 16 * sizeof(K); b += 64)
-      __builtin_prefetch(page_address(cache, p) + b, 0, 2);
-
-  const K* keys[kScorePages];
-  const uint8_t* ahead[kScorePages];
-  float* out[kScorePages];
-  const auto aim = [&](uint32_t p, int i) {
-    keys[i] = reinterpret_cast<const K*>(page_address(cache, p));
-    // Past the last key page come the split's first values.
-    ahead[i] = p + kPagesAhead < last_page
-                   ? page_address(cache, p + kPagesAhead)
-                   : page_address(cache, range.first / 16 + smaller(p + kPagesAhead - last_page,
-                                                                    last_page - range.first / 16 - 1)) +
-                         cache.v_offset;
-    out[i] = scores + p * 16;
-  };
-  for (; page + kScorePages <= end_page; page += kScorePages) {
-    for (int i = 0; i < kScorePages; ++i) aim(page + i, i);
-    score_heads<K, kScorePages>(keys, ahead, cache.head_dim, group_size, q, out, kSplitSlots);
-  }
-  for (; page < end_page; ++page) {
-    aim(page, 0);
-    score_heads<K, 1>(keys, ahead, cache.head_dim, group_size, q, out, kSplitSlots);
-  }
-  if (range.end % 16 != 0 && page < last_page && page >= range.first / 16)
-    score_part<K>(cache, page, range, group_size, q, scores);
-}
-
-// Hides what the row must not see and what lies past the end.
-inline void hide_slots(const DecodeSplit& split, float* scores) {
-  const CacheView& cache = split.cache;
-  const uint32_t tail = cache.n_slots / 16 * 16;
-  for (uint32_t s = cache.n_unmasked / 16 * 16; s < tail; s += 16)
-    store(scores + s, visible_only(load(scores + s), cache.pos + s, split.seen.oldest, split.seen.newest));
-  if (tail == cache.n_slots) return;
-  int32_t pos[16];
-  for (uint32_t i = 0; i < 16; ++i) pos[i] = tail + i < cache.n_slots ? cache.pos[tail + i] : INT32_MAX;
-  store(scores + tail, visible_only(load(scores + tail), pos, split.seen.oldest, split.seen.newest));
-}
-
-inline void soften(const DecodeSplit& split, uint32_t head) {
-  float* scores = split.weights + head * kSplitSlots;
-  const uint32_t n_slots = split.cache.n_slots;
-  hide_slots(split, scores);
-  Vec top = broadcast(kNoScore);
-  for (uint32_t s = 0; s < n_slots; s += 16) top = larger(top, load(scores + s));
-  const float max = largest(top);
-  const Vec base = broadcast(max == kNoScore ? 0.0f : max);
-  Vec total = zero();
-  for (uint32_t s = 0; s < n_slots; s += 16) {
-    const Vec weight = exp2(load(scores + s) - base);
-    total = total + weight;
-    store(scores + s, weight);
-  }
-  split.max[head] = max;
-  split.sum[head] = sum(total);
-}
-
-// value[h][dim ...] = sum over the split's slots of weight * V.
-template <class V, int kHeads, int kVecs>
-inline void weigh_values(const DecodeSplit& split, uint32_t head, uint32_t dim) {
-  const CacheView& cache = split.cache;
-  const float* weights = split.weights + head * kSplitSlots;
-  Vec acc[kHeads][kVecs];
-  for (int h = 0; h < kHeads; ++h)
-    for (int j = 0; j < kVecs; ++j) acc[h][j] = zero();
-  const uint32_t last_page = (cache.n_slots - 1) / 16;
-  for (uint32_t page = 0; page <= last_page; ++page) {
-    const V* rows = reinterpret_cast<const V*>(page_address(cache, page) + cache.v_offset) + dim;
-    const V* ahead = reinterpret_cast<const V*>(page_address(cache, smaller(page + kPagesAhead, last_page)) +
-                                                cache.v_offset) +
-                     dim;
-    const uint32_t n = smaller(16, cache.n_slots - page * 16);
-    for (uint32_t t = 0; t < n; ++t) {
-      for (uint32_t b = 0; b < kVecs * 16 * sizeof(V); b += 64)
-        __builtin_prefetch(reinterpret_cast<const uint8_t*>(ahead + t * cache.head_dim) + b, 0, 2);
-      Vec value[kVecs];
-      for (int j = 0; j < kVecs; ++j) value[j] = load(rows + t * cache.head_dim + 16 * j);
-      for (int h = 0; h < kHeads; ++h) {
-        const Vec weight = broadcast(weights[h * kSplitSlots + page * 16 + t]);
-        for (int j = 0; j < kVecs; ++j) acc[h][j] = fma(weight, value[j], acc[h][j]);
-      }
-    }
-  }
-  for (int h = 0; h < kHeads; ++h)
-    for (int j = 0; j < kVecs; ++j)
-      store(split.value + (head + h) * cache.head_dim + dim + 16 * j, acc[h][j]);
-}
-
-template <class V, int kVecs>
-inline void weigh_heads(const DecodeSplit& split, uint32_t head, uint32_t dim) {
-  switch (smaller(kHeadsAtOnce, split.group_size - head)) {
-    case 1:
-      weigh_values<V, 1, kVecs>(split, head, dim);
-      break;
-    case 2:
-      weigh_values<V, 2, kVecs>(split, head, dim);
-      break;
-    case 3:
-      weigh_values<V, 3, kVecs>(split, head, dim);
-      break;
-    default:
-      weigh_values<V, 4, kVecs>(split, head, dim);
-      break;
-  }
-}
-
-template <class V>
-void decode_weigh(const DecodeSplit& split) {
-  for (uint32_t h = 0; h < split.group_size; ++h) soften(split, h);
-  for (uint32_t h = 0; h < split.group_size; h += kHeadsAtOnce) {
-    uint32_t dim = 0;
-    for (; dim + 16 * kValueVecs <= split.cache.head_dim; dim += 16 * kValueVecs)
-      weigh_heads<V, kValueVecs>(split, h, dim);
-    for (; dim < split.cache.head_dim; dim += 16) weigh_heads<V, 1>(split, h, dim);
-  }
+  if (split.weights && range.end == split.cache.n_slots) finish_weights(split);
 }
 
 void decode_merge(const DecodePartials& parts, float* out, float* max, float* inverse_sum) {

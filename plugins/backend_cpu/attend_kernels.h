@@ -39,16 +39,18 @@ struct PosRange {
   int32_t newest;
 };
 
-// One row's query heads of one KV head against the slots of one split; `cache` begins at the split. weights
-// (group_size, kSplitSlots) hold scores before and 2^(score - max) after; value is (group_size, head_dim).
+// One row's query heads of one KV head against the slots of one split; `cache` begins at the split. max, sum
+// and value are of the slots so far.
 struct DecodeSplit {
   CacheView cache;
   PosRange seen;
+  uint32_t k_type;  // TENURE_F32, TENURE_F16, TENURE_BF16
+  uint32_t v_type;
   uint32_t group_size;
-  float* weights;
-  float* max;  // (group_size), -inf when the row sees no slot of the split
-  float* sum;  // (group_size)
-  float* value;
+  float* max;      // (group_size), -inf when the row sees no slot
+  float* sum;      // (group_size)
+  float* value;    // (group_size, head_dim)
+  float* weights;  // (group_size, kSplitSlots): 2^(score - max) after the last slot; NULL = nobody asks
 };
 
 // One query head's partial results of consecutive splits: split i at max[i * small_stride], value[i *
@@ -121,9 +123,9 @@ struct Rotation {
 // Arrays are indexed by TENURE_F32, TENURE_F16, TENURE_BF16.
 struct AttendKernels {
   const char* name;
-  // scores (group_size, kSplitSlots), q (group_size, head_dim); writes the range's slots
-  void (*decode_scores[3])(const CacheView&, SlotRange, uint32_t group_size, const float* q, float* scores);
-  void (*decode_weigh[3])(const DecodeSplit&);
+  // q (group_size, head_dim) against the range's slots. The ranges of a split come in ascending order, each
+  // with its own q, from slot 0 to the last.
+  void (*decode)(const DecodeSplit&, SlotRange, const float* q);
   // out (head_dim) = the softmax over all splits; max and 1 / sum make a split's weights final
   void (*decode_merge)(const DecodePartials&, float* out, float* max, float* inverse_sum);
   // mass[i] += factor * weights[i] for i < n; weights is readable up to the next multiple of 16

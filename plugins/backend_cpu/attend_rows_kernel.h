@@ -63,8 +63,7 @@ void rotate_heads(const Rotation& r, const float* in, uint32_t n_heads, uint32_t
 constexpr AttendKernels attend_kernels_with(const char* name, PrefillKernel fast, PrefillKernel exact) {
   return {
       .name = name,
-      .decode_scores = {decode_scores<float>, decode_scores<F16>, decode_scores<Bf16>},
-      .decode_weigh = {decode_weigh<float>, decode_weigh<F16>, decode_weigh<Bf16>},
+      .decode = decode,
       .decode_merge = decode_merge,
       .add_scaled = add_scaled,
       .prefill_exact = exact,

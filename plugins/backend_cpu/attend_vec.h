@@ -89,6 +89,9 @@ inline Vec fma(Vec a, Vec b, Vec c) {
 inline Vec larger(Vec a, Vec b) {
   return {_mm512_max_ps(a.v, b.v)};
 }
+inline bool any_above(Vec a, float b) {
+  return _mm512_cmp_ps_mask(a.v, _mm512_set1_ps(b), _CMP_GT_OQ) != 0;
+}
 inline float largest(Vec a) {
   return _mm512_reduce_max_ps(a.v);
 }
@@ -180,6 +183,11 @@ inline Vec fma(Vec a, Vec b, Vec c) {
 }
 inline Vec larger(Vec a, Vec b) {
   return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)};
+}
+inline bool any_above(Vec a, float b) {
+  const __m256 limit = _mm256_set1_ps(b);
+  return _mm256_movemask_ps(_mm256_or_ps(_mm256_cmp_ps(a.lo, limit, _CMP_GT_OQ),
+                                         _mm256_cmp_ps(a.hi, limit, _CMP_GT_OQ))) != 0;
 }
 inline float largest(Vec a) {
   __m256 m = _mm256_max_ps(a.lo, a.hi);
@@ -305,6 +313,11 @@ inline Vec fma(Vec a, Vec b, Vec c) {
 }
 inline Vec larger(Vec a, Vec b) {
   return each([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+}
+inline bool any_above(Vec a, float b) {
+  bool any = false;
+  for (int i = 0; i < 16; ++i) any = any || a.v[i] > b;
+  return any;
 }
 inline float largest(Vec a) {
   float m = a.v[0];

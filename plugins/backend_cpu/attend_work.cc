@@ -124,7 +124,6 @@ size_t lay_out_worker(const WorkSize& size, std::byte* base, WorkerScratch* work
   worker->query = carver.take<float>(rows * size.head_dim);
   worker->packed = carver.take<std::byte>(size.n_runs * rows * size.head_dim * sizeof(float));
   worker->runs = carver.take<PrefillQueries>(size.n_runs);
-  worker->split_weights = carver.take<float>(size.group_size * kSplitSlots);
   task.keys = carver.take<float>(kBlockSlots * size.head_dim);
   task.values = carver.take<float>(kBlockSlots * size.head_dim);
   task.sums = carver.take<float>(rows * size.head_dim);

@@ -67,8 +67,7 @@ struct WorkerScratch {
   float* query;       // (max(n_rows, group_size), head_dim)
   std::byte* packed;  // (n_runs, n_rows, head_dim) elements
   PrefillQueries* runs;
-  PrefillTask buffers;   // its scratch pointers
-  float* split_weights;  // (group_size, kSplitSlots)
+  PrefillTask buffers;  // its scratch pointers
 };
 
 struct WorkMemory {
