@@ -7,6 +7,7 @@
 
 #include "attend_kernels.h"
 #include "attend_vec.h"
+#include "read_ahead.h"
 
 namespace tenure::cpu {
 namespace {
@@ -20,7 +21,6 @@ constexpr int kValueVecs = 1;  // a Vec is 2 of 16 registers
 constexpr uint32_t kScoreChains = 1;
 #endif
 constexpr int kHeadsAtOnce = 4;
-constexpr uint32_t kPagesAhead = 1;  // prefetch distance, into L2
 
 // Slots [begin, end) of a page.
 struct Lanes {
@@ -40,7 +40,8 @@ inline void prefetch_line(const uint8_t* p) {
 // ---- keys: scores (kHeads, 16) of one page ----
 
 template <class K, int kHeads>
-void score_heads(const uint8_t* page, const uint8_t* ahead, uint32_t head_dim, const float* q, float* scores) {
+void score_heads(const uint8_t* page, const uint8_t* ahead, uint32_t head_dim, const float* q,
+                 float* scores) {
   constexpr uint32_t elements_of_line = 64 / sizeof(K);
   const K* keys = reinterpret_cast<const K*>(page);
   Vec sums[kHeads][kScoreChains];
@@ -183,7 +184,7 @@ void decode_heads(const DecodeSplit& split, SlotRange range, uint32_t head, cons
   }
   for (uint32_t page = range.first / 16; page * 16 < range.end; ++page) {
     const uint8_t* at = page_address(cache, page);
-    const uint8_t* ahead = page_address(cache, smaller(page + kPagesAhead, last_page));
+    const uint8_t* ahead = page_address(cache, smaller(page + kReadAhead.pages, last_page));
     const Lanes lanes{.begin = page * 16 > range.first ? 0 : range.first - page * 16,
                       .end = smaller(range.end - page * 16, 16)};
     alignas(64) float weights[kHeads * 16];

@@ -47,7 +47,9 @@ void plain_tile(const TileArgs& t) {
   }
   for (uint32_t k = 0; k < n_in; ++k, body += view.stride) {
     if constexpr (kStreams) {
-      prefetch_lines<Isa, kGroups * group_bytes, 2>(body + kPrefetchBytes);
+#pragma GCC unroll 4
+      for (uint32_t line = 0; line * kLineBytes < kGroups * group_bytes; ++line)
+        prefetch_after<Isa>(body + line * kLineBytes, line);
     } else if (prefetch.due()) {
       prefetch_lines<Isa, kGroups * group_bytes>(body + prefetch.distance);
     }

@@ -80,7 +80,7 @@ template <class Isa, class Format, int kRows, int kGroups>
 }
 
 // The same, group after group: a panel's lines are read in address order, and no more accumulators are alive
-// than kRows. Each step fetches its share of what comes kPrefetchBytes later.
+// than kRows. Each step fetches its share of what comes later.
 template <class Isa, class Format, int kSpan, int kRows, int kGroups, int... kSteps>
 [[gnu::always_inline]] inline void stream_span(const BlockAt& at, const uint8_t* body,
                                                const ActivationBlock* const* x, int g,
@@ -93,7 +93,7 @@ template <class Isa, class Format, int kSpan, int kRows, int kGroups, int... kSt
   const auto add_step = [&]<int kStep>(std::integral_constant<int, kStep>) __attribute__((always_inline)) {
     constexpr int line = kStep * n_lines / Format::n_steps;
     constexpr bool is_first = (kStep + 1) * n_lines / Format::n_steps > line;
-    if constexpr (is_first && line % 2 == 0) Isa::prefetch(body + line * kLineBytes + kPrefetchBytes);
+    if constexpr (is_first) prefetch_after<Isa>(body + line * kLineBytes, line);
     const auto weights = Format::template values<Isa, kStep>(body);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
@@ -149,7 +149,7 @@ void quantised_tile(const TileArgs& t) {
     const BlockAt at{head, scales, view.min_offset};
     const uint8_t* numbers = format.scale_bytes != 0 ? scales : head;
     if constexpr (kStreams) {
-      prefetch_lines<Isa, kGroups * number_bytes>(numbers + kPrefetchBytes);
+      prefetch_lines<Isa, kGroups * number_bytes>(numbers + kReadAhead.even_lines);
       stream_block<Isa, Format, kRows, kGroups>(at, body, x, sums);
     } else {
       if (prefetch.due()) {

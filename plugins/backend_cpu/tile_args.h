@@ -2,15 +2,10 @@
 #pragma once
 
 #include "kernels.h"
+#include "read_ahead.h"
 
 namespace tenure::cpu {
 namespace {
-
-// A tile that reads its weights from memory leaves most of the work to the hardware's prefetchers, which keep
-// more of L2's misses under way than prefetch instructions can, and only goes before them with every other
-// line. On Zen 4 one core so reads 1.2 to 1.5 times as fast as when it fetches every line, near or far; 2 KiB
-// were best or near it for every format. Into L2: a core has twice as many misses of L2 under way as of L1.
-constexpr uint64_t kPrefetchBytes = 2 * 1024;
 
 // Several tiles of rows read the same panel: each fetches its share of the next one, so that memory is busy
 // in all of them (7 % at 16 rows).
@@ -37,11 +32,17 @@ struct TileArgs {
   SharedPrefetch prefetch;  // of a tile that does not stream
 };
 
-// Fetches every kStep-th line of kBytes.
-template <class Isa, uint32_t kBytes, uint32_t kStep = 1>
+// Fetches kBytes.
+template <class Isa, uint32_t kBytes>
 [[gnu::always_inline]] inline void prefetch_lines(const uint8_t* p) {
 #pragma GCC unroll 32
-  for (uint32_t at = 0; at < kBytes; at += kStep * kLineBytes) Isa::prefetch(p + at);
+  for (uint32_t at = 0; at < kBytes; at += kLineBytes) Isa::prefetch(p + at);
+}
+
+// In a stream: fetches what comes some lines after line `line`, which is at p.
+template <class Isa>
+[[gnu::always_inline]] inline void prefetch_after(const uint8_t* p, uint32_t line) {
+  Isa::prefetch(p + (line % 2 == 0 ? kReadAhead.even_lines : kReadAhead.odd_lines));
 }
 
 template <class Isa>
