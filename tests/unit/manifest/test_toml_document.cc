@@ -139,6 +139,13 @@ TEST_CASE("toml - texts that crash toml++ or exhaust memory are refused in less 
   timed("[" + std::string("\x0B", 1), Code::toml_syntax, 1, 2);
 }
 
+TEST_CASE("toml - letters beyond ASCII behind a malformed value are refused") {
+  // Each is in a range that toml++ took for unreachable; what that does shows under UBSan (fuzz_pipeline).
+  for (const char* letter : {"\xd0\xa2", "\xc3\xa4", "\xe1\x9a\x81", "\xe3\x80\x81"}) {
+    CHECK(refusal("a.b.c = [1E\"" + std::string(letter) + "\n[").where.line == 1);
+  }
+}
+
 TEST_CASE("toml - the limits themselves are accepted") {
   const auto deep = parse(repeated("a.", 64) + "b = 1\n");
   const TomlValue* value = &deep.root;
