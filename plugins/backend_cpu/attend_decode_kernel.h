@@ -190,10 +190,9 @@ void decode_heads(const DecodeSplit& split, SlotRange range, uint32_t head, cons
     alignas(64) float weights[kHeads * 16];
     score[split.k_type](at, ahead, cache.head_dim, q, weights);
     for (int h = 0; h < kHeads; ++h) {
-      float* scores = weights + 16 * h;
-      store(scores, visible_scores(split, page, lanes, load(scores)));
-      if (split.weights)
-        keep_scores(split.weights + (head + h) * kSplitSlots + page * 16, lanes, load(scores));
+      const Vec seen = visible_scores(split, page, lanes, load(weights + 16 * h));
+      if (split.weights) keep_scores(split.weights + (head + h) * kSplitSlots + page * 16, lanes, seen);
+      store(weights + 16 * h, seen);
     }
     soften<kHeads>(softmax, cache.head_dim, weights, value);
     weigh[split.v_type](at + cache.v_offset, ahead + cache.v_offset, cache.head_dim, lanes, weights, value);

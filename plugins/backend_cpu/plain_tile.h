@@ -63,11 +63,7 @@ void plain_tile(const TileArgs& t) {
       for (int g = 0; g < kGroups; ++g) sums[r][g] = Isa::fma(weights[g], value, sums[r][g]);
     }
   }
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
-    for (int g = 0; g < kGroups; ++g) finish<Isa>(t, r, g, sums[r][g]);
-  }
+  finish_all<Isa>(t, sums);
 }
 
 template <class Isa, class Format>

@@ -62,6 +62,17 @@ template <class Isa, class Format, int kSpan, int kRows, int kGroups>
   }
 }
 
+// sums(r, g) += what the minimum of group g adds; nothing in a format without one.
+template <class Isa, class Format, int kRows, int kGroups>
+[[gnu::always_inline]] inline void add_minimum(const BlockAt& at, const ActivationBlock* const* x, int g,
+                                               typename Isa::F (&sums)[kRows][kGroups]) {
+  if constexpr (Format::has_minimum) {
+    const typename Isa::F m = Format::template minimum<Isa>(at, g);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) sums[r][g] = Isa::fma(m, Isa::set1(x[r]->scaled_sum), sums[r][g]);
+  }
+}
+
 // sums(r, g) += the 32 products of one block.
 template <class Isa, class Format, int kRows, int kGroups>
 [[gnu::always_inline]] inline void add_block(const BlockAt& at, const uint8_t* body,
@@ -69,14 +80,8 @@ template <class Isa, class Format, int kRows, int kGroups>
                                              typename Isa::F (&sums)[kRows][kGroups]) {
   add_span<Isa, Format, 0, kRows, kGroups>(at, body, x, sums);
   if constexpr (Format::spans == 2) add_span<Isa, Format, 1, kRows, kGroups>(at, body, x, sums);
-  if constexpr (Format::has_minimum) {
 #pragma GCC unroll 4
-    for (int g = 0; g < kGroups; ++g) {
-      const typename Isa::F m = Format::template minimum<Isa>(at, g);
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) sums[r][g] = Isa::fma(m, Isa::set1(x[r]->scaled_sum), sums[r][g]);
-    }
-  }
+  for (int g = 0; g < kGroups; ++g) add_minimum<Isa, Format>(at, x, g, sums);
 }
 
 // The same, group after group: a panel's lines are read in address order, and no more accumulators are alive
@@ -118,11 +123,7 @@ template <class Isa, class Format, int kRows, int kGroups>
     stream_span<Isa, Format, 0, kRows, kGroups>(at, body, x, g, sums, steps);
     if constexpr (Format::spans == 2)
       stream_span<Isa, Format, 1, kRows, kGroups>(at, body, x, g, sums, steps);
-    if constexpr (Format::has_minimum) {
-      const typename Isa::F m = Format::template minimum<Isa>(at, g);
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) sums[r][g] = Isa::fma(m, Isa::set1(x[r]->scaled_sum), sums[r][g]);
-    }
+    add_minimum<Isa, Format>(at, x, g, sums);
   }
 }
 
@@ -173,11 +174,7 @@ void quantised_tile(const TileArgs& t) {
       body += step;
     }
   }
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
-    for (int g = 0; g < kGroups; ++g) finish<Isa>(t, r, g, sums[r][g]);
-  }
+  finish_all<Isa>(t, sums);
 }
 
 template <class Isa, class Format>

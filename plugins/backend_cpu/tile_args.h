@@ -61,5 +61,15 @@ void finish(const TileArgs& t, uint32_t row, uint32_t g, typename Isa::F sum) {
   }
 }
 
+template <class Isa, int kRows, int kGroups>
+[[gnu::always_inline]] inline void finish_all(const TileArgs& t,
+                                              const typename Isa::F (&sums)[kRows][kGroups]) {
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroups; ++g) finish<Isa>(t, r, g, sums[r][g]);
+  }
+}
+
 }  // namespace
 }  // namespace tenure::cpu
