@@ -197,6 +197,7 @@ tenure_status weights_finish(tenure_weights* self, uint64_t* bytes, tenure_error
   return guarded(error, "weights_finish", [&]() -> tenure_status {
     const std::string missing = self->weights.missing();
     if (!missing.empty()) return fail(error, TENURE_INVALID_STATE, "weights_finish", missing + " is missing");
+    self->weights.finish();
     *bytes = self->weights.bytes();
     return TENURE_OK;
   });

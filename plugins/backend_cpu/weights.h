@@ -46,6 +46,8 @@ class Weights {
   std::string add(const tenure_weight&, const Exec&);
   // Names a weight that is missing; empty when complete.
   std::string missing() const;
+  // Once complete, before the first forward.
+  void finish() { arena_.collapse(); }
 
   uint64_t bytes() const { return arena_.bytes(); }
   uint32_t n_layers() const { return static_cast<uint32_t>(layers_.size()); }
