@@ -62,6 +62,7 @@ tenure_backend_api full_table(const Library& library) {
   require_slot(api.cache_move, id, "cache_move");
   require_slot(api.cache_copy, id, "cache_copy");
   require_slot(api.cache_rotate, id, "cache_rotate");
+  require_slot(api.cache_read, id, "cache_read");
   return api;
 }
 
@@ -288,6 +289,11 @@ Status Backend::cache_copy(std::span<const tenure_page_copy> copies) {
 Status Backend::cache_rotate(const DeviceWeights& weights, std::span<const tenure_kv_rotation> rotations) {
   return call(*handle_, "cache_rotate", handle_->api.cache_rotate, weights.get(),
               static_cast<uint32_t>(rotations.size()), rotations.data());
+}
+
+Status Backend::cache_read(std::span<const tenure_kv_read> reads) {
+  return call(*handle_, "cache_read", handle_->api.cache_read, static_cast<uint32_t>(reads.size()),
+              reads.data());
 }
 
 }  // namespace tenure

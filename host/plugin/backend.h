@@ -134,6 +134,7 @@ class Backend {
   Status cache_move(std::span<const tenure_kv_moves>);
   Status cache_copy(std::span<const tenure_page_copy>);
   Status cache_rotate(const DeviceWeights&, std::span<const tenure_kv_rotation>);
+  Status cache_read(std::span<const tenure_kv_read>);
 
  private:
   std::unique_ptr<BackendHandle> handle_;

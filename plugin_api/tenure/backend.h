@@ -36,7 +36,10 @@ enum {
   TENURE_EVIDENCE_K_POST = 1 << 3,         /* key rows after RoPE      (n_rows, n_kv_heads, head_dim) */
   TENURE_EVIDENCE_HIDDEN = 1 << 4,         /* attention input rows, normed (n_rows, n_embd) */
   TENURE_EVIDENCE_ATTENTION_MASS = 1 << 5, /* softmax weight added to each slot, see tenure_kv_view.mass */
-  TENURE_EVIDENCE_TOKEN_IDS = 1 << 6       /* the sequence's token ids (the host has them) */
+  TENURE_EVIDENCE_TOKEN_IDS = 1 << 6,      /* the sequence's token ids (the host has them) */
+  TENURE_EVIDENCE_CACHED_K = 1 << 7,       /* keys of all slots as cached, rotated (n_slots, head_dim); cache_read */
+  TENURE_EVIDENCE_CACHED_V = 1 << 8,       /* their values                         (n_slots, head_dim) */
+  TENURE_EVIDENCE_Q_POST = 1 << 9          /* query rows after RoPE    (n_rows, n_heads, head_dim) */
 };
 
 typedef struct tenure_backend_properties {
@@ -195,6 +198,16 @@ typedef struct tenure_kv_rotation {
   uint32_t layer;
 } tenure_kv_rotation;
 
+/* What one (sequence, layer, KV head) holds in slots [0, n_slots), as f32: keys rotated as they are stored. */
+typedef struct tenure_kv_read {
+  const tenure_kv_pool* pool;
+  const uint32_t* pages;
+  float* k; /* (n_slots, head_dim) host memory, or NULL */
+  float* v; /* (n_slots, head_dim) host memory, or NULL */
+  uint32_t n_slots;
+  uint32_t head_dim;
+} tenure_kv_read;
+
 typedef struct tenure_page_copy {
   const tenure_kv_pool* pool;
   uint32_t src; /* page indices */
@@ -285,6 +298,8 @@ typedef struct tenure_backend_api {
   tenure_status (*cache_copy)(tenure_backend* self, uint32_t n, const tenure_page_copy* copies, tenure_error* error);
   tenure_status (*cache_rotate)(tenure_backend* self, const tenure_weights* weights, uint32_t n,
                                 const tenure_kv_rotation* rotations, tenure_error* error);
+  /* Results are there after synchronize(). */
+  tenure_status (*cache_read)(tenure_backend* self, uint32_t n, const tenure_kv_read* reads, tenure_error* error);
 } tenure_backend_api;
 
 #ifdef __cplusplus

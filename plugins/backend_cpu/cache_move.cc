@@ -40,10 +40,37 @@ void run_moves(const tenure_kv_moves& list) {
   }
 }
 
+void read_slots(const AttendKernels& kernels, const tenure_kv_read& read) {
+  const tenure_kv_pool& pool = *read.pool;
+  const PageLayout layout = page_layout(pool, read.head_dim);
+  const uint32_t page_floats = kPageSlots * read.head_dim;
+  alignas(64) float page[kPageSlots * kMaxHeadDim];
+  for (uint32_t first = 0; first < read.n_slots; first += kPageSlots) {
+    const uint8_t* from = page_address(pool, read.pages[first / kPageSlots]);
+    const uint32_t n = read.n_slots - first < kPageSlots ? read.n_slots - first : kPageSlots;
+    const uint64_t at = uint64_t{first} * read.head_dim;
+    if (read.k) {
+      kernels.widen[pool.k_type](from, page_floats, page);
+      for (uint32_t lane = 0; lane < n; ++lane) {
+        for (uint32_t d = 0; d < read.head_dim; ++d)
+          read.k[at + lane * read.head_dim + d] = page[d * kPageSlots + lane];
+      }
+    }
+    if (read.v) {
+      kernels.widen[pool.v_type](from + layout.v_offset(), page_floats, page);
+      std::memcpy(read.v + at, page, n * read.head_dim * sizeof(float));
+    }
+  }
+}
+
 }  // namespace
 
 void cache_move(const Exec& exec, uint32_t n, const tenure_kv_moves* moves) {
   exec.for_each(n, [&](uint32_t task, uint32_t) { run_moves(moves[task]); });
+}
+
+void cache_read(const AttendKernels& kernels, const Exec& exec, uint32_t n, const tenure_kv_read* reads) {
+  exec.for_each(n, [&](uint32_t task, uint32_t) { read_slots(kernels, reads[task]); });
 }
 
 void cache_copy(const Exec& exec, uint32_t n, const tenure_page_copy* copies) {

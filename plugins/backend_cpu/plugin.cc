@@ -125,7 +125,8 @@ tenure_status properties(const tenure_backend* self, tenure_backend_properties* 
              .batch_rows = kBatchRows,
              .evidence = TENURE_EVIDENCE_Q_PRE | TENURE_EVIDENCE_K_PRE | TENURE_EVIDENCE_V |
                          TENURE_EVIDENCE_K_POST | TENURE_EVIDENCE_HIDDEN | TENURE_EVIDENCE_ATTENTION_MASS |
-                         TENURE_EVIDENCE_TOKEN_IDS,
+                         TENURE_EVIDENCE_TOKEN_IDS | TENURE_EVIDENCE_CACHED_K | TENURE_EVIDENCE_CACHED_V |
+                         TENURE_EVIDENCE_Q_POST,
              .host_visible = 1,
              .row_granularity = kMassTokens,     // mass is summed in groups of so many rows
              .slot_granularity = kBlockSlots});  // prefill's blocks and decode's splits begin at multiples of it
@@ -344,6 +345,11 @@ tenure_status head_logits_op(tenure_backend* self, const tenure_forward* forward
   return TENURE_OK;
 }
 
+tenure_status cache_read_op(tenure_backend* self, uint32_t n, const tenure_kv_read* reads, tenure_error*) {
+  cache_read(*self->device.attend_kernels, self->device.exec, n, reads);
+  return TENURE_OK;
+}
+
 tenure_status cache_move_op(tenure_backend* self, uint32_t n, const tenure_kv_moves* moves, tenure_error*) {
   cache_move(self->device.exec, n, moves);
   return TENURE_OK;
@@ -392,7 +398,8 @@ constexpr tenure_backend_api kApi = {
     .forward_end = forward_end,
     .cache_move = cache_move_op,
     .cache_copy = cache_copy_op,
-    .cache_rotate = cache_rotate_op};
+    .cache_rotate = cache_rotate_op,
+    .cache_read = cache_read_op};
 
 const void* query(const tenure_plugin*, tenure_str interface_id, uint32_t min_rev) {
   constexpr tenure_str ours = text(TENURE_BACKEND_INTERFACE);

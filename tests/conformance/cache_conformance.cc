@@ -141,6 +141,38 @@ TEST_CASE("rope - each layer turns by its own base and factors") {
   }
 }
 
+TEST_CASE("cache_read - gives what was appended, as the type keeps it") {
+  for_every_cache([](Held& held, uint32_t) {
+    const uint32_t head_dim = held.model.shape().head_dim;
+    for (TestSequence::Head& head : held.sequence.heads()) {
+      std::vector<float> k(size_t{held.n} * head_dim), v(k.size());
+      const tenure_kv_read reads[] = {{.pool = &held.sequence.kv(),
+                                       .pages = head.pages.data(),
+                                       .k = k.data(),
+                                       .v = nullptr,
+                                       .n_slots = held.n,
+                                       .head_dim = head_dim},
+                                      {.pool = &held.sequence.kv(),
+                                       .pages = head.pages.data(),
+                                       .k = nullptr,
+                                       .v = v.data(),
+                                       .n_slots = held.n - 1,
+                                       .head_dim = head_dim}};
+      require_ok(held.model.backend().cache_read(reads));
+      require_ok(held.model.backend().synchronize());
+      double worst = 0;
+      for (uint32_t slot = 0; slot < held.n; ++slot) {
+        for (uint32_t d = 0; d < head_dim; ++d) {
+          const size_t at = size_t{slot} * head_dim + d;
+          const double value = slot + 1 < held.n ? head.slots.slots[slot].value[d] : 0.0;
+          worst = std::max({worst, std::abs(k[at] - head.slots.slots[slot].key[d]), std::abs(v[at] - value)});
+        }
+      }
+      CHECK(worst == 0.0);
+    }
+  });
+}
+
 TEST_CASE("cache_move - compaction keeps the survivors") {
   for_every_cache([](Held& held, uint32_t) {
     std::vector<tenure_kv_move> moves;

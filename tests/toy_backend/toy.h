@@ -117,6 +117,7 @@ tenure_status toy_run_attn_out(tenure_backend* self, const toy_op* op, tenure_er
 tenure_status toy_run_mlp(tenure_backend* self, const toy_op* op, tenure_error* error);
 tenure_status toy_run_head(tenure_backend* self, const toy_op* op, tenure_error* error);
 tenure_status toy_run_moves(tenure_backend* self, const toy_op* op, tenure_error* error);
+tenure_status toy_run_reads(tenure_backend* self, const toy_op* op, tenure_error* error);
 tenure_status toy_run_copies(tenure_backend* self, const toy_op* op, tenure_error* error);
 tenure_status toy_run_rotations(tenure_backend* self, const toy_op* op, tenure_error* error);
 

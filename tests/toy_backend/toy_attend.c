@@ -186,7 +186,7 @@ tenure_status toy_run_attend(tenure_backend* self, const toy_op* op, tenure_erro
   return TENURE_OK;
 }
 
-/* ---- moves, copies, rotations ---- */
+/* ---- moves, copies, rotations, reads ---- */
 
 tenure_status toy_run_moves(tenure_backend* self, const toy_op* op, tenure_error* error) {
   const tenure_kv_moves* all = op->array;
@@ -242,6 +242,27 @@ tenure_status toy_run_rotations(tenure_backend* self, const toy_op* op, tenure_e
       toy_rotate(layer, r->delta[slot], key);
       for (uint32_t d = 0; d < layer->rope_dim; ++d)
         toy_store(r->pool->k_type, at + d * toy_cache_bytes(r->pool->k_type), key[d]);
+    }
+  }
+  return TENURE_OK;
+}
+
+tenure_status toy_run_reads(tenure_backend* self, const toy_op* op, tenure_error* error) {
+  const tenure_kv_read* reads = op->array;
+  for (uint64_t i = 0; i < op->n; ++i) {
+    const tenure_kv_read* r = &reads[i];
+    if (!toy_pages_are_ours(self, r->pool, r->pages, r->n_slots)) {
+      return toy_fail(error, TENURE_INVALID_STATE, "cache_read", "read %llu: a page lies outside the pool",
+                      (unsigned long long)i);
+    }
+    for (uint32_t slot = 0; slot < r->n_slots; ++slot) {
+      uint8_t* key = toy_slot(r->pool, r->pages, r->head_dim, slot);
+      const uint8_t* value = values_of(r->pool, key, r->head_dim);
+      for (uint32_t d = 0; d < r->head_dim; ++d) {
+        const uint64_t at = (uint64_t)slot * r->head_dim + d;
+        if (r->k) r->k[at] = (float)key_at(r->pool, key, d);
+        if (r->v) r->v[at] = (float)toy_load(r->pool->v_type, value + d * toy_cache_bytes(r->pool->v_type));
+      }
     }
   }
   return TENURE_OK;

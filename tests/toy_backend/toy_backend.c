@@ -113,7 +113,8 @@ static tenure_status properties(const tenure_backend* self, tenure_backend_prope
       .code_path = STR("plain"),
       .batch_rows = 48,
       .evidence = TENURE_EVIDENCE_Q_PRE | TENURE_EVIDENCE_K_PRE | TENURE_EVIDENCE_V | TENURE_EVIDENCE_K_POST |
-                  TENURE_EVIDENCE_HIDDEN | TENURE_EVIDENCE_ATTENTION_MASS | TENURE_EVIDENCE_TOKEN_IDS,
+                  TENURE_EVIDENCE_HIDDEN | TENURE_EVIDENCE_ATTENTION_MASS | TENURE_EVIDENCE_TOKEN_IDS |
+                  TENURE_EVIDENCE_CACHED_K | TENURE_EVIDENCE_CACHED_V | TENURE_EVIDENCE_Q_POST,
       .host_visible = 1,
       .row_granularity = 1,
       .slot_granularity = 1};
@@ -291,6 +292,12 @@ static tenure_status cache_rotate(tenure_backend* self, const tenure_weights* we
           .run = toy_run_rotations, .name = "cache_rotate", .weights = weights, .array = rotations, .n = n});
 }
 
+static tenure_status cache_read(tenure_backend* self, uint32_t n, const tenure_kv_read* reads,
+                                tenure_error* error) {
+  (void)error;
+  return enqueue(self, &(toy_op){.run = toy_run_reads, .name = "cache_read", .array = reads, .n = n});
+}
+
 /* ---- entry ---- */
 
 static const tenure_backend_api api = {
@@ -322,6 +329,7 @@ static const tenure_backend_api api = {
     .cache_move = cache_move,
     .cache_copy = cache_copy,
     .cache_rotate = cache_rotate,
+    .cache_read = cache_read,
 };
 
 static bool is(tenure_str a, const char* b) {
