@@ -99,7 +99,7 @@ void run(const std::string& model_path, uint32_t n_slots, uint32_t threads) {
   PagePool pool(backend, head_dim, Dtype::f16, Dtype::f16, spread * n_runs * layout.page_bytes * run_pages);
   std::memset(pool.kv().base, 1, spread * n_runs * pool.run_bytes());
   backend.reserve(model.weights(), 1, 1, n_slots + 1);
-  const Activations activations(backend, model.config(), 1, 0);
+  const Activations activations(backend, model.config(), 1);
   std::memset(activations.q.data(), 0, activations.q.bytes());
 
   std::vector<uint32_t> in_order(spread * n_runs);

@@ -93,7 +93,7 @@ class TimedPass {
       : backend_(backend),
         model_(model),
         cache_(backend, model.config(), shape, kv_type),
-        activations_(backend, model.config(), shape.n_rows, 0),
+        activations_(backend, model.config(), shape.n_rows),
         ids_(shape.n_rows, 0),
         kinds_(shape.n_rows, shape.decode ? TENURE_ROWS_DECODE : TENURE_ROWS_PREFILL),
         bad_layers_(shape.n_rows, -1) {

@@ -249,6 +249,13 @@ Status KvCache::apply(uint32_t first, std::span<const KeptSlots> keep, bool comp
   return {};
 }
 
+tenure_kv_read KvCache::all_slots(uint32_t layer, uint32_t head) const {
+  return {.pool = &config_.pools[layer]->kv(),
+          .pages = pages_[head_index(layer, head)].data(),
+          .n_slots = table_of(layer, head).size(),
+          .head_dim = config_.head_dims[layer]};
+}
+
 void KvCache::trim_windows(int32_t next_pos) {
   if (config_.trim_slots == 0) return;
   for (uint32_t index = n_tables_; index < tables_.size(); ++index) {

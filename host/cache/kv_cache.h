@@ -45,6 +45,7 @@ class KvCache {
 
   uint32_t n_layers() const { return static_cast<uint32_t>(config_.n_kv_heads.size()); }
   uint32_t n_kv_heads(uint32_t layer) const { return config_.n_kv_heads[layer]; }
+  uint32_t head_dim(uint32_t layer) const { return config_.head_dims[layer]; }
   uint32_t n_heads() const { return static_cast<uint32_t>(pages_.size()); }  // summed over layers
   const PagePool& pool(uint32_t layer) const { return *config_.pools[layer]; }
   const KvAccount& account() const { return account_; }
@@ -62,6 +63,8 @@ class KvCache {
   // (n_slots) attention mass of one KV head since clear_mass(); empty unless config.mass, and under a window.
   std::span<const float> mass(uint32_t layer, uint32_t head) const { return mass_[head_index(layer, head)]; }
   void clear_mass();
+  // All slots of one KV head for Backend::cache_read; k and v are the caller's to set. Valid until the cache changes.
+  tenure_kv_read all_slots(uint32_t layer, uint32_t head) const;
 
   // A step: begin_step, then the rows of the coming forward in the order of their segments. Pages are reserved at once.
   // False when the pool is used up.

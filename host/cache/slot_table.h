@@ -32,6 +32,7 @@ class SlotTable {
   std::span<const float> score() const { return score_; }
   std::span<float> score() { return score_; }
   std::span<float> state() { return state_; }  // (n_slots, state_floats)
+  uint32_t state_floats() const { return arrays_.state_floats; }
 
   // Rank mode only. The query of a row at p turns by p - shift against a slot, shift = gap(row) - gap(slot), where
   // gap = stored rotation - rank: the positions released before it, until keys are re-rotated. (n_slots)

@@ -41,6 +41,7 @@ std::string evidence_cost(Evidence evidence, const ModelConfig& model) {
   }
   switch (evidence) {
     case Evidence::q_pre:
+    case Evidence::q_post:
       return fmt::format("{} bytes a fed token", q);
     case Evidence::k_pre:
     case Evidence::v:
@@ -50,6 +51,9 @@ std::string evidence_cost(Evidence evidence, const ModelConfig& model) {
       return fmt::format("{} bytes a fed token", uint64_t{4} * model.n_embd * model.n_layers);
     case Evidence::attention_mass:
       return fmt::format("{} bytes a cached token, added to in every forward", 4 * heads_with_mass);
+    case Evidence::cached_k:
+    case Evidence::cached_v:
+      return "what the cache holds, read at each decision";
     case Evidence::token_ids:
       break;
   }

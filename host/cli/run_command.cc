@@ -72,11 +72,15 @@ std::vector<std::pair<std::string, std::string>> plugin_hashes(const Plan& plan,
     const PluginFile file = resolve_plugin(search, plugin, kind);
     hashes.try_emplace(file.manifest.id, sha256_file(file.library.string()));
   };
+  const auto add_policy = [&](const PolicyPlan& policy) {
+    add(policy.plugin, PluginKind::policy);
+    if (policy.inner) add(policy.inner->plugin, PluginKind::policy);
+  };
   for (const CellPlan& cell : plan.cells) {
     add(cell.backend.plugin, PluginKind::backend);
     for (const StagePlan& stage : cell.stages) {
-      if (const auto* generate = std::get_if<GeneratePlan>(&stage.work)) add(generate->policy.plugin, PluginKind::policy);
-      if (const auto* score = std::get_if<ScorePlan>(&stage.work)) add(score->policy.plugin, PluginKind::policy);
+      if (const auto* generate = std::get_if<GeneratePlan>(&stage.work)) add_policy(generate->policy);
+      if (const auto* score = std::get_if<ScorePlan>(&stage.work)) add_policy(score->policy);
     }
   }
   return {hashes.begin(), hashes.end()};

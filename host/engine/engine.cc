@@ -26,8 +26,9 @@ Engine::Engine(const Model& model, Backend& backend, const Tokenizer& tokenizer,
       tokenizer_(tokenizer),
       config_(resolved(config, backend)),
       memory_(backend, model.config(), config.memory, config_.batch_rows),
-      activations_(backend, model.config(),
-                   config_.batch_rows + config.max_rebuild_rows, 0) {
+      activations_(backend, model.config(), config_.batch_rows + config.max_rebuild_rows),
+      decisions_(backend),
+      rows_(backend) {
   thread_ = std::thread([this] { run(); });
 }
 
@@ -164,6 +165,7 @@ bool Engine::admit_one(Waiting& waiting) {
                      .max_rebuild_rows = config_.max_rebuild_rows,
                      .account = &active->account};
   try {
+    activations_.supply(backend_, script.policy->needs().evidence);
     active->trunk = std::make_unique<Session>(setup);
   } catch (const Error& error) {
     reject(waiting, {.code = RowCode::bad_request, .message = error.diagnostics().front().text});
@@ -268,8 +270,10 @@ void Engine::add_rows(Session& session, uint32_t n_max) {
 
 void Engine::forward() {
   const auto began = Clock::now();
-  const Status status = model_.forward(batch_, activations_);
-  const auto took = Clock::now() - began;
+  AfterAttend observe;
+  if (rows_.begin(in_batch_)) observe = [this](const LayerRows& rows) { return rows_.observe(rows); };
+  const Status status = model_.forward(batch_, activations_, observe);
+  const auto took = Clock::now() - began - rows_.time_in_hooks();
   uint64_t n_decoded = 0;
   uint64_t n_prefilled = 0;
   for (Session* session : in_batch_) {
@@ -290,7 +294,7 @@ void Engine::forward() {
       times.n_prefilled += n_rows;
       n_prefilled += n_rows;
     }
-    session->accept(batch_);
+    if (session->stage() != Session::Stage::done) session->accept(batch_);
   }
   if (on_pass_) pass_ = {.n_prefilled = n_prefilled, .n_decoded = n_decoded, .work = status.ok() ? model_.work(batch_) : PassWork{}};
   n_decoded_ += n_decoded;

@@ -16,6 +16,7 @@
 #include "engine/kv_memory.h"
 #include "model/model.h"
 #include "session/decisions.h"
+#include "session/row_observations.h"
 #include "session/session.h"
 
 namespace tenure {
@@ -122,6 +123,7 @@ class Engine {
   uint32_t n_positions_ = 0;  // the backend is ready for
   Batch batch_;
   Decisions decisions_;
+  RowObservations rows_;
   std::vector<Session*> in_batch_;
   std::vector<Session*> group_;
   PassObserver on_pass_;

@@ -54,7 +54,7 @@ Footprint footprint(const SessionScript& script, const SessionBudget& budget, co
   }
   const bool in_decode = (policy.when & TENURE_PHASE_DECODE) != 0;
   const uint64_t growth = in_decode ? uint64_t{policy.slack} + policy.period : longest_generation(script) + 1;
-  const uint64_t rebuilt = policy.policy->needs().rebuild ? max_rebuild_rows : 0;
+  const uint64_t rebuilt = policy.needs().rebuild ? max_rebuild_rows : 0;
   // Also under scope "head": a policy may keep sets of its own lengths, or give n_keep.
   const bool ragged = policy.granularity == TENURE_GRANULARITY_KV_HEAD || policy.scope == BudgetScope::global || rebuilt > 0;
   // An answer's growth is still there while the next segment's first chunk is fed.

@@ -41,9 +41,10 @@ std::string text_of(const Params& params) {
 
 }  // namespace
 
-PolicySettings policy_settings(const PolicyPlan& plan, const Policy& policy) {
+PolicySettings policy_settings(const PolicyPlan& plan, const Policy& policy, const Policy* inner) {
   return {.name = plan.name,
           .policy = &policy,
+          .inner = inner,
           .granularity = granularity_of(plan.needs.granularity),
           .chunk = plan.chunk,
           .budget = plan.budget,
@@ -139,30 +140,45 @@ std::unique_ptr<ModelSource> Runtime::open_model(const ModelPlan& plan) {
 std::string Runtime::key_of(const PolicyPlan& plan) {
   std::string when;
   for (Phase phase : plan.when) when += fmt::format("{},", name_of(phase));
-  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}{}", plan.name, plan.plugin, plan.chunk,
+  const std::string inner = plan.inner ? fmt::format(" around {}", key_of(*plan.inner)) : "";
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}{}{}", plan.name, plan.plugin, plan.chunk,
                      to_text(plan.budget), name_of(plan.budget_scope), plan.budget_floor, name_of(plan.budget_of),
                      name_of(plan.k_type), name_of(plan.v_type), name_of(plan.positions), when, plan.period, plan.slack,
                      to_text(plan.n_sink), to_text(plan.n_recent), to_text(plan.n_stabilizers), to_text(plan.n_local),
-                     name_of(plan.on_plugin_error), plan.plugin_version, text_of(plan.params));
+                     name_of(plan.on_plugin_error), plan.plugin_version, text_of(plan.params), inner);
+}
+
+// What can be said against a policy before the weights are read.
+std::unique_ptr<Policy> Runtime::make_policy(const PolicyPlan& plan) {
+  auto policy = std::make_unique<Policy>(library(plan.plugin, PluginKind::policy), info_->abi(), plan.params);
+  if (policy->manifest().needs.location == Location::device) {
+    throw Error(Code::plugin_refused, fmt::format("policy \"{}\" works on the device, and this host lends no tensor ops yet", plan.name));
+  }
+  const uint32_t can = backend_->properties().evidence | TENURE_EVIDENCE_TOKEN_IDS;
+  if (const uint32_t missing = policy->needs().evidence & ~can; missing != 0) {
+    throw Error(Code::backend_unsupported, fmt::format("policy \"{}\" needs evidence (bits {:#x}) that backend \"{}\" does not supply",
+                                                       plan.name, missing, backend_->id()));
+  }
+  if ((policy->needs().evidence & cached_evidence) != 0 && policy->manifest().needs.granularity != Granularity::kv_head) {
+    throw Error(Code::plugin_refused,
+                fmt::format("policy \"{}\" reads cached keys or values, which only granularity \"kv_head\" can show it", plan.name));
+  }
+  return policy;
 }
 
 void Runtime::load_policy(const PolicyPlan& plan) {
   LoadedPolicy& loaded = policies_[key_of(plan)];
   if (loaded.policy) return;
-  auto policy = std::make_unique<Policy>(library(plan.plugin, PluginKind::policy), info_->abi(), plan.params);
-  if (policy->manifest().needs.location == Location::device) {
-    throw Error(Code::plugin_refused, fmt::format("policy \"{}\" works on the device, and this host lends no tensor ops yet", plan.name));
+  std::unique_ptr<Policy> policy = make_policy(plan);
+  std::unique_ptr<Policy> inner = plan.inner ? make_policy(*plan.inner) : nullptr;
+  if (const std::string why = inner ? why_not_wrap(*policy, *inner) : ""; !why.empty()) {
+    throw Error(Code::unsupported_combination,
+                fmt::format("policy \"{}\" cannot wrap \"{}\": {}", plan.name, plan.inner->name, why));
   }
-  constexpr uint32_t supplied = TENURE_EVIDENCE_ATTENTION_MASS | TENURE_EVIDENCE_TOKEN_IDS;
-  const uint32_t can = (backend_->properties().evidence & supplied) | TENURE_EVIDENCE_TOKEN_IDS;
-  if (const uint32_t missing = policy->needs().evidence & ~can; missing != 0) {
-    throw Error(Code::backend_unsupported,
-                fmt::format("policy \"{}\" needs evidence (bits {:#x}) that this host and backend \"{}\" do not supply", plan.name,
-                            missing, backend_->id()));
-  }
+  loaded.settings = policy_settings(plan, *policy, inner.get());
   const auto& layers = info_->config().layers;
   const auto has_window = [](const LayerConfig& layer) { return layer.window != 0; };
-  if (policy->needs().rebuild && std::any_of(layers.begin(), layers.end(), has_window)) {
+  if (loaded.settings.needs().rebuild && std::any_of(layers.begin(), layers.end(), has_window)) {
     throw Error(Code::unsupported_combination,
                 fmt::format("policy \"{}\" rebuilds tokens, but \"{}\" has layers with a window, which keep nothing to rebuild from",
                             plan.name, model_path_));
@@ -172,7 +188,7 @@ void Runtime::load_policy(const PolicyPlan& plan) {
                 fmt::format("policy \"{}\" has a budget, but every layer of \"{}\" has a window, so there is nothing to decide on",
                             plan.name, model_path_));
   }
-  loaded.settings = policy_settings(plan, *policy);
+  loaded.inner = std::move(inner);
   loaded.policy = std::move(policy);
 }
 

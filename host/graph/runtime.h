@@ -21,7 +21,7 @@
 namespace tenure {
 
 // A policy of the plan as sessions take it; `policy` outlives the result.
-PolicySettings policy_settings(const PolicyPlan& plan, const Policy& policy);
+PolicySettings policy_settings(const PolicyPlan& plan, const Policy& policy, const Policy* inner = nullptr);
 
 class Runtime {
  public:
@@ -48,6 +48,7 @@ class Runtime {
   void load_backend(const BackendPlan& plan);
   // Everything of a model but its weights; the file they are in, or nothing when the model is loaded already.
   std::unique_ptr<ModelSource> open_model(const ModelPlan& plan);
+  std::unique_ptr<Policy> make_policy(const PolicyPlan& plan);
   void load_policy(const PolicyPlan& plan);
   void check_memory(const CellPlan& cell);
   static std::string key_of(const PolicyPlan& plan);
@@ -64,6 +65,7 @@ class Runtime {
   std::unique_ptr<Model> model_;
   struct LoadedPolicy {
     std::unique_ptr<Policy> policy;
+    std::unique_ptr<Policy> inner;
     PolicySettings settings;
   };
   std::map<std::string, LoadedPolicy> policies_;  // by key_of

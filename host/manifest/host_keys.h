@@ -84,6 +84,7 @@ struct HostKeys {
   std::optional<uint32_t> period, slack;
   std::optional<SlotShare> n_sink, n_recent, n_stabilizers, n_local;
   std::optional<OnPluginError> on_plugin_error;
+  std::optional<std::string> inner;  // the name of another policy of the pipeline
 };
 
 // Takes every host key present in the table; findings go to the reader's collector.

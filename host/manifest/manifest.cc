@@ -128,6 +128,11 @@ class ManifestReader {
         needs.out_of_range(member, has_auto ? "\"auto\"" : "empty", "\"original\", \"rank\" or both");
       }
     }
+    if (auto v = needs.choice_list<BudgetScope>("scopes")) {
+      n.scopes = std::move(*v);
+      if (n.scopes.empty()) needs.out_of_range(*needs.take("scopes"), "empty", "\"head\", \"layer\", \"global\" or some of them");
+    }
+    if (const auto v = needs.boolean("inner")) n.inner = *v;
     constexpr int64_t most = int64_t{1} << 30;
     for (const auto& [key, target] : {std::pair{"state_bytes_per_sequence", &n.state_bytes_per_sequence},
                                       std::pair{"state_floats_per_slot", &n.state_floats_per_slot},

@@ -18,7 +18,7 @@ inline constexpr Choice<PluginKind> choices<PluginKind>[] = {{"policy", PluginKi
                                                              {"backend", PluginKind::backend}};
 
 // What a policy may be handed; bits, shapes and units are TENURE_EVIDENCE_* in <tenure/backend.h>.
-enum class Evidence { q_pre, k_pre, v, k_post, hidden, attention_mass, token_ids };
+enum class Evidence { q_pre, k_pre, v, k_post, hidden, attention_mass, token_ids, cached_k, cached_v, q_post };
 template <>
 inline constexpr Choice<Evidence> choices<Evidence>[] = {{"q_pre", Evidence::q_pre},
                                                          {"k_pre", Evidence::k_pre},
@@ -26,7 +26,10 @@ inline constexpr Choice<Evidence> choices<Evidence>[] = {{"q_pre", Evidence::q_p
                                                          {"k_post", Evidence::k_post},
                                                          {"hidden", Evidence::hidden},
                                                          {"attention_mass", Evidence::attention_mass},
-                                                         {"token_ids", Evidence::token_ids}};
+                                                         {"token_ids", Evidence::token_ids},
+                                                         {"cached_k", Evidence::cached_k},
+                                                         {"cached_v", Evidence::cached_v},
+                                                         {"q_post", Evidence::q_post}};
 
 enum class Location { host, device };
 template <>
@@ -52,6 +55,8 @@ struct PluginNeeds {
   bool rebuild = false;
   std::vector<Phase> phases;                                       // empty: the policy never releases a slot
   std::vector<PositionMode> positions = {PositionMode::original};  // original, rank or both
+  std::vector<BudgetScope> scopes = {BudgetScope::head, BudgetScope::layer, BudgetScope::global};
+  bool inner = false;  // works only around another policy (host key `inner`)
   uint64_t state_bytes_per_sequence = 0;
   uint64_t state_floats_per_slot = 0;
   uint64_t state_floats_per_token = 0;

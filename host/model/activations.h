@@ -1,4 +1,5 @@
 // What a forward writes between ops, f32, in the backend's memory. The engine owns one, sized for its largest batch.
+// Evidence that would be overwritten gets a buffer of its own once a policy wants it.
 #pragma once
 
 #include <cstdint>
@@ -9,13 +10,16 @@
 namespace tenure {
 
 struct Activations {
-  // row_evidence: TENURE_EVIDENCE_* bits of rows that a policy reads, which then get buffers of their own.
-  Activations(Backend& backend, const ModelConfig& config, uint32_t n_rows, uint32_t row_evidence);
+  Activations(Backend& backend, const ModelConfig& config, uint32_t n_rows);
+  // Between forwards. evidence: TENURE_EVIDENCE_* bits; those that are no rows are ignored. Throws Error.
+  void supply(const Backend& backend, uint32_t evidence);
 
   uint32_t n_rows;
-  uint32_t row_evidence;
+  uint64_t q_width = 0;   // of the widest layer
+  uint64_t kv_width = 0;
+  uint64_t n_embd = 0;
   DeviceBuffer x;       // (n_rows, n_embd)
-  DeviceBuffer q;       // (n_rows, n_heads * head_dim) of the widest layer
+  DeviceBuffer q;       // (n_rows, n_heads * head_dim)
   DeviceBuffer k;       // (n_rows, n_kv_heads * head_dim)
   DeviceBuffer v;       // (n_rows, n_kv_heads * head_dim)
   DeviceBuffer mixed;   // (n_rows, n_heads * head_dim) attention's output

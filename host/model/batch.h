@@ -5,12 +5,29 @@
 #include <tenure/backend.h>
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
 #include "cache/kv_cache.h"
 
 namespace tenure {
+
+// One layer's rows as evidence, after attend is enqueued; pointers into backend memory, (n_rows, width) of the batch.
+struct LayerRows {
+  uint32_t layer = 0;
+  uint32_t n_heads = 0;
+  uint32_t n_kv_heads = 0;
+  uint32_t head_dim = 0;
+  uint32_t n_embd = 0;
+  const float* q_pre = nullptr;
+  const float* q_post = nullptr;
+  const float* k_pre = nullptr;
+  const float* v = nullptr;
+  const float* k_post = nullptr;
+  const float* hidden = nullptr;
+};
+using AfterAttend = std::function<Status(const LayerRows&)>;
 
 struct WantedLogits {
   uint32_t flags = 0;                // TENURE_WANT_*

@@ -164,8 +164,14 @@ Status Model::layer(const Batch& batch, const Activations& a, uint32_t layer, co
   if (status.ok()) status = backend_.cache_append(forward, layer, segments, a.k.floats(), v);
   if (status.ok()) status = backend_.attend(forward, layer, segments, a.q.floats(), a.mixed.floats());
   if (status.ok() && after_attend) {
+    const LayerConfig& of_layer = config().layers[layer];
     status = after_attend({.layer = layer,
+                           .n_heads = config().n_heads,
+                           .n_kv_heads = of_layer.n_kv_heads,
+                           .head_dim = of_layer.head_dim,
+                           .n_embd = config().n_embd,
                            .q_pre = a.q_pre.floats(),
+                           .q_post = a.q.floats(),
                            .k_pre = a.k_pre.floats(),
                            .v = v,
                            .k_post = a.k.floats(),

@@ -16,17 +16,6 @@
 
 namespace tenure {
 
-// One layer's rows as evidence, after attend is enqueued; pointers into backend memory, (n_rows, width) of the batch.
-struct LayerRows {
-  uint32_t layer = 0;
-  const float* q_pre = nullptr;
-  const float* k_pre = nullptr;
-  const float* v = nullptr;
-  const float* k_post = nullptr;
-  const float* hidden = nullptr;
-};
-using AfterAttend = std::function<Status(const LayerRows&)>;
-
 // Sizes and the per-layer table in the form plugins see; needed before any weights are loaded.
 class ModelInfo {
  public:

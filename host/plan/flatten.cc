@@ -75,6 +75,10 @@ void add_machine(Entries& out, const CellPlan& cell) {
 
 void add_policy(Section& s, const PolicyPlan& p) {
   s.add("policy", p.name);
+  if (p.inner) {
+    s.add("policy.inner", p.inner->plugin);
+    s.add("policy.inner.params", p.inner->params);
+  }
   s.add("policy.plugin", p.plugin);
   s.add("policy.chunk", uint64_t{p.chunk});
   s.add("policy.budget", to_text(p.budget));

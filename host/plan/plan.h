@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -76,6 +77,7 @@ struct PolicyPlan {
   SlotShare n_sink, n_recent, n_stabilizers, n_local;
   OnPluginError on_plugin_error = OnPluginError::fail;
   std::vector<ParamValue> params;  // in the order of the plugin's schema, every one present
+  std::shared_ptr<const PolicyPlan> inner;  // whose scores this one wraps; of its host keys none count
   SourcePosition where;
 };
 

@@ -33,8 +33,10 @@ T layered(const std::optional<T>& pipeline, const std::optional<T>& manifest, T 
 
 class PolicyReader {
  public:
-  PolicyReader(const TomlValue& table, std::string name, const ResolveContext& context)
+  // is_inner: another policy wraps it, whose budget rules.
+  PolicyReader(const TomlValue& table, std::string name, bool is_inner, const ResolveContext& context)
       : reader_(table, fmt::format("[policy.{}]", name), context.findings, NoteKeys::allowed),
+        is_inner_(is_inner),
         context_(context) {
     policy_.name = std::move(name);
   }
@@ -100,13 +102,24 @@ class PolicyReader {
                    fmt::format("policy \"{}\" does not run in positions \"{}\"; its manifest says {}",
                                policy_.plugin_id, name_of(policy_.positions), names_of(needs.positions)));
     }
+    if (std::find(needs.scopes.begin(), needs.scopes.end(), policy_.budget_scope) == needs.scopes.end()) {
+      findings.add(place_of("budget_scope", plugin_place), Code::unsupported_combination,
+                   fmt::format("policy \"{}\" does not rank under budget_scope \"{}\"; its manifest says {}",
+                               policy_.plugin_id, name_of(policy_.budget_scope), names_of(needs.scopes)));
+    }
+    if (needs.inner && !is_inner_ && !reader_.take("inner")) {
+      findings.add(plugin_place, Code::missing_key,
+                   fmt::format("{} needs \"inner\": policy \"{}\" wraps the scores of another", reader_.title(),
+                               policy_.plugin_id),
+                   "inner = \"snapkv\", or the name of a [policy.NAME]");
+    }
     for (Phase phase : policy_.when) {
       if (std::find(needs.phases.begin(), needs.phases.end(), phase) != needs.phases.end()) continue;
       findings.add(place_of("when", plugin_place), Code::unsupported_combination,
                    fmt::format("policy \"{}\" does not select at \"{}\"; its manifest says {}",
                                policy_.plugin_id, name_of(phase), names_of(needs.phases)));
     }
-    if (!policy_.when.empty() && policy_.budget.kind == BudgetKind::none && !budget_was_tried()) {
+    if (!is_inner_ && !policy_.when.empty() && policy_.budget.kind == BudgetKind::none && !budget_was_tried()) {
       findings.add(
           plugin_place, Code::budget_needed,
           fmt::format("{} needs a budget: policy \"{}\" releases slots", reader_.title(), policy_.plugin_id),
@@ -135,6 +148,7 @@ class PolicyReader {
 
   PolicyPlan policy_;
   TableReader reader_;
+  bool is_inner_;
   const ResolveContext& context_;
 };
 
@@ -149,6 +163,32 @@ bool default_is_used(const TomlValue& root) {
     if (runs && (!policy || policy->value.string == default_policy)) return true;
   }
   return false;
+}
+
+// The value of `inner` in a section, or nullptr.
+const TomlValue* inner_of(const TomlValue& section) {
+  const TomlMember* inner = section.is(Kind::table) ? section.find("inner") : nullptr;
+  return inner && inner->value.is(Kind::string) ? &inner->value : nullptr;
+}
+
+// A section of that name, else a plugin with its defaults.
+void read_inner(const TomlValue& name, PolicyPlan& outer, const std::map<std::string, PolicyPlan>& policies,
+                const TomlValue& sections, const ResolveContext& context) {
+  const auto found = policies.find(name.string);
+  if (found == policies.end()) {
+    TomlValue nothing;
+    nothing.place = name.place;
+    outer.inner = std::make_shared<PolicyPlan>(PolicyReader(nothing, name.string, true, context).read(name.string));
+    return;
+  }
+  const TomlMember* section = sections.find(name.string);
+  if (section && inner_of(section->value)) {
+    context.findings.add(name.place, Code::unsupported_combination,
+                         fmt::format("\"inner\" of [policy.{}] is \"{}\", which has an \"inner\" itself: one policy wraps one other",
+                                     outer.name, name.string));
+    return;
+  }
+  outer.inner = std::make_shared<PolicyPlan>(found->second);
 }
 
 }  // namespace
@@ -170,14 +210,22 @@ std::map<std::string, PolicyPlan> read_policies(const TomlValue& root, const Res
                                          kind_name(member.value.kind), member.key));
         continue;
       }
-      policies.emplace(member.key, PolicyReader(member.value, member.key, context).read({}));
+      const bool is_inner = std::any_of(section->value.members.begin(), section->value.members.end(), [&](const TomlMember& other) {
+        const TomlValue* inner = inner_of(other.value);
+        return inner && inner->string == member.key;
+      });
+      policies.emplace(member.key, PolicyReader(member.value, member.key, is_inner, context).read({}));
+    }
+    for (auto& [name, policy] : policies) {
+      const TomlMember* member = section->value.find(name);
+      if (const TomlValue* inner = inner_of(member->value)) read_inner(*inner, policy, policies, section->value, context);
     }
   }
   const std::string implied(default_policy);
   if (!policies.contains(implied) && default_is_used(root)) {
     TomlValue nothing;
     nothing.place = root.place;
-    policies.emplace(implied, PolicyReader(nothing, implied, context).read(default_policy));
+    policies.emplace(implied, PolicyReader(nothing, implied, false, context).read(default_policy));
   }
   return policies;
 }

@@ -16,6 +16,7 @@ namespace tenure {
 struct PolicyHandle {
   PluginManifest manifest;
   tenure_policy_api api{};
+  bool has_create = false;
   bool has_prepare = false, has_observe = false, has_select = false;
   PolicyNeeds needs;
   bool is_created = false;
@@ -40,8 +41,8 @@ void take_table(const Library& library, PolicyHandle& handle) {
                 fmt::format("plugin \"{}\" does not offer {}", id, TENURE_POLICY_INTERFACE));
   }
   handle.api = copy_known(table, id, TENURE_POLICY_INTERFACE);
-  require_slot(handle.api.create, id, "create");
-  require_slot(handle.api.destroy, id, "destroy");
+  handle.has_create = fill_slot(handle.api.create);
+  if (handle.has_create) require_slot(handle.api.destroy, id, "destroy");
   fill_slot(handle.api.needs);
   fill_slot(handle.api.begin);
   fill_slot(handle.api.end);
@@ -66,6 +67,12 @@ uint32_t evidence_bit(Evidence evidence) {
       return TENURE_EVIDENCE_ATTENTION_MASS;
     case Evidence::token_ids:
       return TENURE_EVIDENCE_TOKEN_IDS;
+    case Evidence::cached_k:
+      return TENURE_EVIDENCE_CACHED_K;
+    case Evidence::cached_v:
+      return TENURE_EVIDENCE_CACHED_V;
+    case Evidence::q_post:
+      return TENURE_EVIDENCE_Q_POST;
   }
   return 0;
 }
@@ -154,6 +161,7 @@ Policy::Policy(const Library& library, const tenure_model_info& model, std::vect
   take_table(library, *handle_);
   const ConfigValues config(library.manifest().params, std::move(params));
   handle_->needs = ask_needs(*handle_, model, *config.config());
+  if (!handle_->has_create) return;
   throw_unless_ok(call_plugin(id(), "create", [&](tenure_error* error) {
     return handle_->api.create(library.services().host(), &model, config.config(), &handle_->self, error);
   }));

@@ -19,6 +19,11 @@
 
 namespace tenure {
 
+// Bits of evidence that rows of a forward are, and that the cache holds.
+constexpr uint32_t row_evidence = TENURE_EVIDENCE_Q_PRE | TENURE_EVIDENCE_Q_POST | TENURE_EVIDENCE_K_PRE | TENURE_EVIDENCE_V | TENURE_EVIDENCE_K_POST |
+                                  TENURE_EVIDENCE_HIDDEN;
+constexpr uint32_t cached_evidence = TENURE_EVIDENCE_CACHED_K | TENURE_EVIDENCE_CACHED_V;
+
 // The manifest's [needs] as narrowed by the policy's needs().
 struct PolicyNeeds {
   uint32_t evidence = 0;            // TENURE_EVIDENCE_*

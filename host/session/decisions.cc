@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace tenure {
 namespace {
@@ -36,7 +37,7 @@ bool is_due(Session& session, const DecisionPoint& point) {
   const KvCache& cache = session.cache();
   const auto is_over = [&](TableRange pool) {
     uint64_t n_slots = 0;
-    for (uint32_t i = 0; i < pool.n; ++i) n_slots += n_counted(cache.table(pool.first + i), policy.policy->needs().rebuild);
+    for (uint32_t i = 0; i < pool.n; ++i) n_slots += n_counted(cache.table(pool.first + i), policy.needs().rebuild);
     return n_slots > allowed * pool.n;
   };
   if (policy.scope == BudgetScope::global) return is_over(tables_of(cache, TENURE_ALL_LAYERS));
@@ -51,6 +52,9 @@ bool is_due(Session& session, const DecisionPoint& point) {
   }
   return false;
 }
+
+// Decisions so many steps apart release about as many slots at a time.
+constexpr uint32_t bulk_period = 16;
 
 bool decides_at_once(const PolicySettings& policy) {
   return policy.scope == BudgetScope::global || policy.granularity == TENURE_GRANULARITY_TOKEN;
@@ -67,7 +71,8 @@ void Decisions::run(std::span<Session* const> sessions) {
                          .last_chunk = point.last_chunk ? 1u : 0u};
   view_builders_.resize(std::max(view_builders_.size(), sessions.size()));
   evidence_.resize(std::max(evidence_.size(), sessions.size()));
-  const bool reads = (policy.policy->needs().evidence & TENURE_EVIDENCE_ATTENTION_MASS) != 0;
+  const uint32_t evidence = policy.needs().evidence;
+  const bool has_mass = (evidence & TENURE_EVIDENCE_ATTENTION_MASS) != 0;
   due_.clear();
   for (Session* session : sessions) {
     if (!is_due(*session, point)) continue;
@@ -77,7 +82,11 @@ void Decisions::run(std::span<Session* const> sessions) {
       mark_protected(cache.table(i), session->budget().protection, static_cast<uint32_t>(session->ids().size()), point.last_chunk);
     }
   }
-  if (reads && policy.policy->has_observe()) observe(sessions, call);
+  if (has_mass) {
+    observe(sessions, call);
+  } else if ((evidence & cached_evidence) != 0 && !due_.empty()) {
+    observe(due_, call);
+  }
   const bool at_once = decides_at_once(policy);
   const uint32_t n_calls = at_once ? 1 : sessions.front()->cache().n_layers();
   for (uint32_t i = 0; i < n_calls; ++i) {
@@ -87,74 +96,113 @@ void Decisions::run(std::span<Session* const> sessions) {
   }
   const auto share = (SessionTimes::Clock::now() - began) / static_cast<int64_t>(sessions.size());
   for (Session* session : sessions) {
-    if (reads) session->cache().clear_mass();
+    if (has_mass) session->cache().clear_mass();
     session->result().times.policy += share;
   }
 }
 
+// Of the sessions that are due, in order, every head's keys and values after each other.
+Status Decisions::read_cache(uint32_t layer, uint32_t evidence) {
+  reads_.clear();
+  cached_k_.clear();
+  cached_v_.clear();
+  uint64_t n_floats = 0;
+  for (const Session* session : due_) {
+    const KvCache& cache = session->cache();
+    for (uint32_t head = 0; head < cache.n_kv_heads(layer); ++head) {
+      reads_.push_back(cache.all_slots(layer, head));
+      n_floats += uint64_t{2} * reads_.back().n_slots * reads_.back().head_dim;
+    }
+  }
+  if (cached_.size() < n_floats) cached_.resize(n_floats);
+  float* next = cached_.data();
+  for (tenure_kv_read& read : reads_) {
+    const uint64_t n = uint64_t{read.n_slots} * read.head_dim;
+    if ((evidence & TENURE_EVIDENCE_CACHED_K) != 0) read.k = std::exchange(next, next + n);
+    if ((evidence & TENURE_EVIDENCE_CACHED_V) != 0) read.v = std::exchange(next, next + n);
+    cached_k_.push_back(read.k);
+    cached_v_.push_back(read.v);
+  }
+  const Status status = backend_.cache_read(reads_);
+  return status.ok() ? backend_.synchronize() : status;
+}
+
 void Decisions::observe(std::span<Session* const> sessions, const tenure_call& call) {
   const PolicySettings& policy = sessions.front()->policy();
+  const uint32_t evidence_bits = policy.needs().evidence;
+  const uint32_t cached = evidence_bits & cached_evidence;
   const bool at_once = policy.granularity == TENURE_GRANULARITY_TOKEN;
   const uint32_t n_calls = at_once ? 1 : sessions.front()->cache().n_layers();
   for (uint32_t i = 0; i < n_calls; ++i) {
     const uint32_t layer = at_once ? TENURE_ALL_LAYERS : i;
     if (tables_of(sessions.front()->cache(), layer).n == 0) continue;
-    evidence_list_.clear();
-    for (size_t s = 0; s < sessions.size(); ++s) {
-      Session& session = *sessions[s];
-      const TableRange range = tables_of(session.cache(), layer);
-      session.keepset().open_scoring(layer, range.first, range.n, uint64_t{session.budget().slots} * range.n);
-      evidence_[s] = {.head = {.struct_size = sizeof(tenure_evidence)},
-                      .view = view_builders_[s].build(session, layer, call.phase),
-                      .keepset = session.keepset().abi()};
-      evidence_list_.push_back(&evidence_[s]);
+    Status status;
+    if (cached != 0) status = read_cache(layer, cached);
+    for (const Policy* one : {policy.inner, policy.policy}) {
+      const bool reads = one != nullptr && one->has_observe() && (one->needs().evidence & (cached_evidence | TENURE_EVIDENCE_ATTENTION_MASS)) != 0;
+      if (reads) observe(sessions, *one, call, layer, status);
     }
-    statuses_.assign(sessions.size(), TENURE_OK);
-    settle(sessions, policy.policy->observe(call, layer, evidence_list_, statuses_), ".observe");
   }
 }
 
-// Closes the verbs and takes each session's answer.
-void Decisions::settle(std::span<Session* const> sessions, const Status& status, const char* hook) {
+void Decisions::observe(std::span<Session* const> sessions, const Policy& policy, const tenure_call& call, uint32_t layer, Status status) {
+  const bool shows_cached = (policy.needs().evidence & cached_evidence) != 0;
+  evidence_list_.clear();
+  size_t n_heads_seen = 0;
   for (size_t s = 0; s < sessions.size(); ++s) {
     Session& session = *sessions[s];
-    session.keepset().close();
-    const std::string& violation = session.keepset().violation();
-    if (violation.empty() && status.ok() && statuses_[s] == TENURE_OK) continue;
-    if (!session.policy_active()) continue;
-    const std::string where = session.policy().policy->id() + hook;
-    if (!violation.empty()) {
-      session.policy_failed({TENURE_BAD_PLAN, where, violation});
-    } else {
-      session.policy_failed(status.ok() ? Status{statuses_[s], where, "the policy reported a failure"} : status);
+    const TableRange range = tables_of(session.cache(), layer);
+    ViewEvidence evidence{.sequence = &session.sequence(policy), .mass = true};
+    if (shows_cached && status.ok() && std::find(due_.begin(), due_.end(), &session) != due_.end()) {
+      evidence.k = std::span(cached_k_).subspan(n_heads_seen, range.n);
+      evidence.v = std::span(cached_v_).subspan(n_heads_seen, range.n);
+      n_heads_seen += range.n;
     }
+    session.keepset().open_scoring(layer, range.first, range.n, uint64_t{session.budget().slots} * range.n);
+    evidence_[s] = {.head = {.struct_size = sizeof(tenure_evidence)},
+                    .view = view_builders_[s].build(session, layer, call.phase, evidence),
+                    .keepset = session.keepset().abi()};
+    evidence_list_.push_back(&evidence_[s]);
   }
+  statuses_.assign(sessions.size(), TENURE_OK);
+  if (status.ok()) status = policy.observe(call, layer, evidence_list_, statuses_);
+  settle(sessions, policy, status, ".observe");
+}
+
+void Decisions::settle(std::span<Session* const> sessions, const Policy& policy, const Status& status, const char* hook) {
+  for (size_t s = 0; s < sessions.size(); ++s) sessions[s]->settle(policy, hook, status, statuses_[s]);
 }
 
 void Decisions::select(std::span<Session* const> sessions, const tenure_call& call, uint32_t layer) {
   if (sessions.empty()) return;
   const PolicySettings& policy = sessions.front()->policy();
-  if (policy.policy->has_select()) {
-    views_.clear();
-    keepsets_.clear();
-    for (size_t s = 0; s < sessions.size(); ++s) {
-      Session& session = *sessions[s];
-      const TableRange range = tables_of(session.cache(), layer);
-      session.keepset().open_selection(layer, range.first, range.n, uint64_t{session.budget().slots} * range.n);
-      views_.push_back(view_builders_[s].build(session, layer, call.phase));
-      keepsets_.push_back(session.keepset().abi());
-    }
-    statuses_.assign(sessions.size(), TENURE_OK);
-    settle(sessions, policy.policy->select(call, layer, views_, keepsets_, statuses_), ".select");
+  for (const Policy* one : {policy.inner, policy.policy}) {
+    if (one != nullptr && one->has_select()) select(sessions, *one, call, layer);
   }
+  // A decode step releases one slot of many; where many go, survivors keep their order.
+  const bool compact = call.phase != TENURE_PHASE_DECODE || policy.period >= bulk_period;
   for (Session* session : sessions) {
-    if (session->policy_active()) choose(*session, layer, call.phase != TENURE_PHASE_DECODE);
+    if (session->policy_active()) choose(*session, layer, compact);
   }
+}
+
+void Decisions::select(std::span<Session* const> sessions, const Policy& policy, const tenure_call& call, uint32_t layer) {
+  views_.clear();
+  keepsets_.clear();
+  for (size_t s = 0; s < sessions.size(); ++s) {
+    Session& session = *sessions[s];
+    const TableRange range = tables_of(session.cache(), layer);
+    session.keepset().open_selection(layer, range.first, range.n, uint64_t{session.budget().slots} * range.n);
+    views_.push_back(view_builders_[s].build(session, layer, call.phase, {.sequence = &session.sequence(policy), .mass = true}));
+    keepsets_.push_back(session.keepset().abi());
+  }
+  statuses_.assign(sessions.size(), TENURE_OK);
+  settle(sessions, policy, policy.select(call, layer, views_, keepsets_, statuses_), ".select");
 }
 
 // No verdict. Admission reserved no more than the budget, so what is over it would be taken from other sessions.
 void Decisions::keep_all(Session& session, uint32_t first_table, uint32_t n_tables) {
-  const bool rebuilds = session.policy().policy->needs().rebuild;
+  const bool rebuilds = session.policy().needs().rebuild;
   uint64_t n_slots = 0;
   for (uint32_t i = 0; i < n_tables; ++i) n_slots += n_counted(session.cache().table(first_table + i), rebuilds);
   const uint64_t budget = uint64_t{session.budget().slots} * n_tables;
@@ -169,7 +217,8 @@ void Decisions::choose(Session& session, uint32_t layer, bool compact) {
   KeepSetBuilder& keepset = session.keepset();
   const TableRange range = tables_of(cache, layer);
   std::span<const KeptSlots> kept = keepset.kept();
-  if (!policy.policy->has_select() || !keepset.has_kept()) {
+  const bool may_keep = policy.policy->has_select() || (policy.inner != nullptr && policy.inner->has_select());
+  if (!may_keep || !keepset.has_kept()) {
     if (!keepset.has_scored()) return keep_all(session, range.first, range.n);
     keep_.resize(std::max<size_t>(keep_.size(), range.n));
     const std::span<KeptSlots> chosen(keep_.data(), range.n);

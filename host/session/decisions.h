@@ -13,17 +13,27 @@ namespace tenure {
 
 class Decisions {
  public:
+  explicit Decisions(Backend& backend) : backend_(backend) {}
+
   // `sessions` share one PolicySettings and one DecisionPoint. A session whose policy breaks a rule fails (or goes on with
   // the full cache); the others are not touched by it.
   void run(std::span<Session* const> sessions);
 
  private:
   void observe(std::span<Session* const> sessions, const tenure_call& call);
+  Status read_cache(uint32_t layer, uint32_t evidence);
+  void observe(std::span<Session* const> sessions, const Policy& policy, const tenure_call& call, uint32_t layer, Status status);
   void select(std::span<Session* const> sessions, const tenure_call& call, uint32_t layer);
+  void select(std::span<Session* const> sessions, const Policy& policy, const tenure_call& call, uint32_t layer);
   void choose(Session& session, uint32_t layer, bool compact);
   static void keep_all(Session& session, uint32_t first_table, uint32_t n_tables);
-  void settle(std::span<Session* const> sessions, const Status& status, const char* hook);
+  void settle(std::span<Session* const> sessions, const Policy& policy, const Status& status, const char* hook);
 
+  Backend& backend_;
+  // Keys and values of one layer of the sessions that are due, and where each head's begin.
+  std::vector<float> cached_;
+  std::vector<tenure_kv_read> reads_;
+  std::vector<const float*> cached_k_, cached_v_;
   // Entry i belongs to sessions[i] of the call; kept between calls so that a step allocates nothing.
   std::vector<PolicyView> view_builders_;
   std::vector<tenure_evidence> evidence_;

@@ -66,9 +66,17 @@ tenure_status KeepSetBuilder::score(tenure_keepset* keepset, uint32_t layer, con
 }
 
 tenure_status KeepSetBuilder::take_scores(const float* const* scores, const uint32_t* n_keep, tenure_error* error) {
+  if (scores == nullptr) {
+    states_.clear();
+    for (uint32_t i = 0; i < n_tables_; ++i) states_.push_back(cache_.table(first_table_ + i).state().data());
+    if (n_tables_ > 0 && cache_.table(first_table_).state_floats() != 1) {
+      return refuse(TENURE_BAD_PLAN, "scores are NULL, which stands for a state of one float a slot", error);
+    }
+    scores = states_.data();
+  }
   for (uint32_t i = 0; i < n_tables_; ++i) {
     const uint32_t n_slots = cache_.table(first_table_ + i).size();
-    if (scores == nullptr || (scores[i] == nullptr && n_slots > 0)) {
+    if (scores[i] == nullptr && n_slots > 0) {
       return refuse(TENURE_BAD_PLAN, fmt::format("the scores of head {} are NULL", i), error);
     }
     uint32_t largest = 0;  // magnitude as bits, so that the loop is integer max and vectorises

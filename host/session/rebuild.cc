@@ -18,7 +18,7 @@ bool Session::prepare(Batch& batch, std::span<const int32_t> rows, uint32_t phas
   const auto began = SessionTimes::Clock::now();
   const tenure_call call{.head = {.struct_size = sizeof(tenure_call)}, .phase = phase};
   keepset_.open_rebuild(released_, setup_.max_rebuild_rows);
-  const Status status = plugin.prepare(call, *prepare_view_.build(*this, TENURE_ALL_LAYERS, phase), rows,
+  const Status status = plugin.prepare(call, *prepare_view_.build(*this, TENURE_ALL_LAYERS, phase, {.sequence = &sequence_, .mass = true}), rows,
                                        static_cast<int32_t>(ids_.size()), *keepset_.abi());
   keepset_.close();
   result_.times.policy += SessionTimes::Clock::now() - began;
@@ -108,7 +108,7 @@ Status Session::apply(uint32_t first, std::span<const KeptSlots> keep, bool comp
   const uint64_t n = released_now_.size() * (cache_->n_heads_decided() / cache_->n_tables());
   result_.released += n;
   current().released += n;
-  if (policy().policy->needs().rebuild) {
+  if (policy().needs().rebuild) {
     for (int32_t pos : released_now_) released_[static_cast<size_t>(pos)] = 1;
   }
   return status;

@@ -15,7 +15,7 @@ double milliseconds(Clock::duration d) { return std::chrono::duration<double, st
 
 KvConfig kv_config(const SessionSetup& setup) {
   const PolicySettings& policy = *setup.script->policy;
-  const PolicyNeeds& needs = policy.policy->needs();
+  const PolicyNeeds needs = policy.needs();
   const bool decides = setup.budget.bounded;
   KvConfig config = setup.kv;
   config.granularity = policy.granularity;
@@ -32,7 +32,7 @@ Session::Session(const SessionSetup& setup)
     : setup_(setup),
       cache_(std::make_unique<KvCache>(*setup.backend, *setup.weights, kv_config(setup), *setup.account)),
       keepset_(*cache_),
-      state_(policy().policy->needs().state_bytes_per_sequence),
+      state_(policy().needs().state_bytes_per_sequence),
       sampler_(script().sampling, static_cast<int32_t>(setup.n_vocab), script().key),
       end_(static_cast<uint32_t>(script().segments.size())) {
   if (sampler_.needs_logits()) logits_.resize(setup.n_vocab);
@@ -70,7 +70,7 @@ Session::~Session() = default;
 // Room for everything that grows, so that decode allocates nothing.
 void Session::reserve() {
   const uint64_t n_total = script().n_total();
-  const PolicyNeeds& needs = policy().policy->needs();
+  const PolicyNeeds needs = policy().needs();
   ids_.reserve(n_total);
   token_state_.reserve(n_total * needs.state_floats_per_token);
   if (needs.rebuild) released_.reserve(n_total);
@@ -98,6 +98,9 @@ void Session::begin_policy(bool forked) {
       .positions = setup_.budget.rank_positions ? uint32_t{TENURE_POSITIONS_RANK} : uint32_t{TENURE_POSITIONS_ORIGINAL},
       .forked = forked ? 1u : 0u,
       .state = state_.data()};
+  if (policy().inner != nullptr) {
+    if (Status status = policy().inner->begin(call, info, inner_sequence_); !status.ok()) return policy_failed(*policy().inner, status);
+  }
   if (Status status = policy().policy->begin(call, info, sequence_); !status.ok()) policy_failed(status);
 }
 
@@ -126,7 +129,7 @@ uint32_t Session::add_rows(Batch& batch, uint32_t max_rows) {
 bool Session::append_rows(Batch& batch, std::span<const int32_t> rows, uint32_t kind, uint32_t n_mass_rows) {
   const auto first_pos = static_cast<int32_t>(ids_.size());
   ids_.insert(ids_.end(), rows.begin(), rows.end());
-  const PolicyNeeds& needs = policy().policy->needs();
+  const PolicyNeeds needs = policy().needs();
   token_state_.resize(ids_.size() * needs.state_floats_per_token);
   if (needs.rebuild) released_.resize(ids_.size(), 0);
   if (!cache_->append(first_pos, static_cast<uint32_t>(rows.size()))) {
@@ -154,7 +157,7 @@ uint32_t Session::add_feed(Batch& batch, uint32_t max_rows) {
   if (n_fed_ == chunk_begin() && !prepare(batch, std::span(feed_).subspan(n_fed_, end - n_fed_), TENURE_PHASE_CHUNK)) {
     return 0;
   }
-  const uint32_t mass_rows = policy().policy->needs().mass_rows;
+  const uint32_t mass_rows = policy().needs().mass_rows;
   const uint32_t first_mass = end - std::min(end, mass_rows);
   const uint32_t n_mass = n_fed_ + n - std::clamp(first_mass, n_fed_, n_fed_ + n);
   const uint32_t first_row = batch.n_rows();
@@ -175,7 +178,7 @@ uint32_t Session::add_decode(Batch& batch) {
   cache_->begin_step();
   if (n_steps_ % policy().period == 0 && !prepare(batch, std::span(&token, 1), TENURE_PHASE_DECODE)) return 0;
   const uint32_t row = batch.n_rows();
-  if (!append_rows(batch, std::span(&token, 1), TENURE_ROWS_DECODE, UINT32_MAX)) return 0;
+  if (!append_rows(batch, std::span(&token, 1), TENURE_ROWS_DECODE, observes() ? UINT32_MAX : 0)) return 0;
   want_sample(batch, row);
   return n_rows_;
 }
@@ -214,7 +217,7 @@ void Session::accept(const Batch& batch) {
     }
   } else {
     ++n_steps_;
-    if (decides() && !answer_->done()) decision_ = {.phase = TENURE_PHASE_DECODE};
+    if (observes() && !answer_->done()) decision_ = {.phase = TENURE_PHASE_DECODE};
   }
 }
 
@@ -266,7 +269,7 @@ void Session::note_policy_bytes() {
   if (!decides()) return;
   uint64_t n_slots = 0;
   for (uint32_t i = 0; i < cache_->n_tables(); ++i) n_slots += cache_->table(i).size();
-  const PolicyNeeds& needs = policy().policy->needs();
+  const PolicyNeeds needs = policy().needs();
   const uint64_t floats = 1 + needs.state_floats_per_slot + ((needs.evidence & TENURE_EVIDENCE_ATTENTION_MASS) != 0 ? 1 : 0);
   result_.policy_bytes = std::max(result_.policy_bytes, state_.bytes() + sizeof(float) * (token_state_.size() + n_slots * floats));
 }
@@ -292,11 +295,20 @@ void Session::fail(RowError error) {
   decision_.reset();
 }
 
-void Session::policy_failed(const Status& status) {
+void Session::settle(const Policy& of, const char* hook, const Status& call, tenure_status own) {
+  keepset_.close();
+  const std::string& violation = keepset_.violation();
+  if (!policy_active() || (violation.empty() && call.ok() && own == TENURE_OK)) return;
+  const std::string where = of.id() + hook;
+  if (!violation.empty()) return policy_failed(of, {TENURE_BAD_PLAN, where, violation});
+  policy_failed(of, call.ok() ? Status{own, where, "the policy reported a failure"} : call);
+}
+
+void Session::policy_failed(const Policy& of, const Status& status) {
   const bool bad_plan = status.code == TENURE_BAD_PLAN || status.code == TENURE_NUMERIC || status.code == TENURE_INVALID_STATE;
   RowError error{.code = bad_plan ? RowCode::bad_plan : RowCode::plugin_error,
                  .message = to_text(status),
-                 .plugin = policy().policy->id()};
+                 .plugin = of.id()};
   if (!policy().full_on_error) return fail(std::move(error));
   result_.error = std::move(error);
   result_.policy_dropped = true;

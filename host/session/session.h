@@ -66,7 +66,8 @@ class Session {
   // how many were added; 0 when max_rows is too small for now or the session failed.
   uint32_t add_rows(Batch& batch, uint32_t max_rows);
   uint32_t n_rows() const { return n_rows_; }                  // just added, rebuilt ones included
-  uint32_t n_rebuild_rows() const { return n_rebuild_rows_; }  // of them
+  uint32_t n_rebuild_rows() const { return n_rebuild_rows_; }  // of them, the first
+  uint32_t first_row() const { return first_row_; }            // in the batch
   // Reads the logits of the rows just added; afterwards decision() says what is due.
   void accept(const Batch& batch);
   const std::optional<DecisionPoint>& decision() const { return decision_; }
@@ -77,16 +78,25 @@ class Session {
   void fail(RowError error);
   const std::optional<RowError>& error() const { return result_.error; }
   // A plugin's failure: the request fails, or goes on with the full cache where the pipeline says so.
-  void policy_failed(const Status& status);
+  void policy_failed(const Policy& of, const Status& status);
+  void policy_failed(const Status& status) { policy_failed(*policy().policy, status); }
+  // Takes a hook's answer: closes the verbs; a broken rule or a failure fails the policy. `hook` begins with a dot.
+  void settle(const Policy& of, const char* hook, const Status& call, tenure_status own);
 
   const SessionScript& script() const { return *setup_.script; }
   const PolicySettings& policy() const { return *setup_.script->policy; }
   const SessionBudget& budget() const { return setup_.budget; }
   // Neither was the policy dropped nor has the session come to its end.
   bool policy_active() const { return !policy_dropped_ && stage_ != Stage::done; }
+  // A decision may still come, so evidence of the coming rows counts.
+  bool observes() const {
+    return decides() && (stage_ != Stage::decoding || !is_last_segment() || (policy().when & TENURE_PHASE_DECODE) != 0);
+  }
   KvCache& cache() { return *cache_; }
+  const KvCache& cache() const { return *cache_; }
   KeepSetBuilder& keepset() { return keepset_; }
-  const PolicySequence& sequence() const { return sequence_; }
+  // One of policy().policy and policy().inner.
+  const PolicySequence& sequence(const Policy& of) const { return &of == policy().inner ? inner_sequence_ : sequence_; }
   std::span<const int32_t> ids() const { return ids_; }
   std::span<const uint8_t> released() const { return released_; }
   void* state() { return state_.data(); }
@@ -130,6 +140,7 @@ class Session {
   StateBlock state_;
   std::vector<float> token_state_;  // (n_tokens, state_floats_per_token)
   PolicySequence sequence_;
+  PolicySequence inner_sequence_;
   Sampler sampler_;
   std::vector<float> logits_;  // (n_vocab) only when the sampler reads them
   std::vector<int32_t> ids_;   // every token fed, by position

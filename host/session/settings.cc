@@ -21,6 +21,32 @@ uint64_t budget_slots(const Budget& budget, uint64_t n_fed, uint64_t slot_bytes)
 
 }  // namespace
 
+PolicyNeeds PolicySettings::needs() const {
+  PolicyNeeds both = policy->needs();
+  if (inner == nullptr) return both;
+  const PolicyNeeds& wrapped = inner->needs();
+  both.evidence |= wrapped.evidence;
+  both.mass_rows = std::min(both.mass_rows, wrapped.mass_rows);
+  both.rebuild = both.rebuild || wrapped.rebuild;
+  both.state_floats_per_slot += wrapped.state_floats_per_slot;
+  both.state_floats_per_token += wrapped.state_floats_per_token;
+  both.state_bytes_per_sequence += wrapped.state_bytes_per_sequence;
+  return both;
+}
+
+std::string why_not_wrap(const Policy& outer, const Policy& inner) {
+  const PolicyNeeds& a = outer.needs();
+  const PolicyNeeds& b = inner.needs();
+  const uint32_t mass = TENURE_EVIDENCE_ATTENTION_MASS;
+  if (outer.manifest().needs.granularity != inner.manifest().needs.granularity) return "their kept sets are shared by different heads";
+  if (inner.has_prepare() && b.rebuild) return "the wrapped one rebuilds";
+  if (a.state_floats_per_slot > 0 && b.state_floats_per_slot > 0) return "both keep state for each slot";
+  if (a.state_floats_per_token > 0 && b.state_floats_per_token > 0) return "both keep state for each token";
+  if (a.state_bytes_per_sequence > 0 && b.state_bytes_per_sequence > 0) return "both keep state for a sequence";
+  if ((a.evidence & b.evidence & mass) != 0 && a.mass_rows != b.mass_rows) return "they read the attention of different rows";
+  return {};
+}
+
 SessionBudget session_budget(const PolicySettings& settings, uint64_t n_fed, uint64_t n_total, uint64_t slot_bytes,
                              uint32_t n_ctx, uint32_t max_rebuild_rows) {
   SessionBudget result;
@@ -30,7 +56,7 @@ SessionBudget session_budget(const PolicySettings& settings, uint64_t n_fed, uin
   if (!result.bounded) return result;
   uint64_t slots = budget_slots(settings.budget, n_fed, slot_bytes);
   if (settings.budget_of == BudgetOf::peak) {
-    const uint64_t inside = settings.chunk + (settings.policy->needs().rebuild ? max_rebuild_rows : 0);
+    const uint64_t inside = settings.chunk + (settings.needs().rebuild ? max_rebuild_rows : 0);
     slots = slots > inside ? slots - inside : 1;
   }
   slots = std::min<uint64_t>(slots, INT32_MAX);

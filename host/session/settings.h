@@ -13,6 +13,7 @@ namespace tenure {
 struct PolicySettings {
   std::string name;                // the pipeline's name for it
   const Policy* policy = nullptr;  // outlives every session
+  const Policy* inner = nullptr;   // whose scores it wraps: its hooks come first; outlives every session too
   uint32_t granularity = TENURE_GRANULARITY_KV_HEAD;
   uint32_t chunk = 256;
   Budget budget;
@@ -27,7 +28,13 @@ struct PolicySettings {
   uint32_t slack = 0;
   SlotShare n_sink, n_recent, n_stabilizers, n_local;
   bool full_on_error = false;  // on_plugin_error = "full"
+
+  // Of both. State of a kind belongs to one of them at most (can_wrap).
+  PolicyNeeds needs() const;
 };
+
+// Why `outer` cannot wrap `inner`; empty when it can.
+std::string why_not_wrap(const Policy& outer, const Policy& inner);
 
 // What one session makes of them; fixed when it begins.
 struct SessionBudget {

@@ -25,12 +25,12 @@ const float* PolicyView::mass_of(const KvCache& cache, uint32_t layer, uint32_t 
   return sum.data();
 }
 
-const tenure_view* PolicyView::build(Session& session, uint32_t layer, uint32_t phase) {
+const tenure_view* PolicyView::build(Session& session, uint32_t layer, uint32_t phase, const ViewEvidence& evidence) {
   KvCache& cache = session.cache();
   const bool all = layer == TENURE_ALL_LAYERS;
-  const PolicyNeeds& needs = session.policy().policy->needs();
+  const PolicyNeeds needs = session.policy().needs();
   const bool per_head = session.policy().granularity == TENURE_GRANULARITY_KV_HEAD;
-  const bool mass = (needs.evidence & TENURE_EVIDENCE_ATTENTION_MASS) != 0;
+  const bool mass = evidence.mass && (needs.evidence & TENURE_EVIDENCE_ATTENTION_MASS) != 0;
   heads_.clear();
   n_summed_ = 0;
   const auto add = [&](uint32_t table_layer, uint32_t index, uint32_t head) {
@@ -42,7 +42,9 @@ const tenure_view* PolicyView::build(Session& session, uint32_t layer, uint32_t 
                       .mass = mass && !per_head ? mass_of(cache, layer, index) : of_head,
                       .state = needs.state_floats_per_slot > 0 ? table.state().data() : nullptr,
                       .n_slots = table.size(),
-                      .budget = session.budget().bounded ? session.budget().slots : UINT32_MAX});
+                      .budget = session.budget().bounded ? session.budget().slots : UINT32_MAX,
+                      .k = evidence.k.empty() ? nullptr : evidence.k[head],
+                      .v = evidence.v.empty() ? nullptr : evidence.v[head]});
   };
   if (session.policy().granularity == TENURE_GRANULARITY_TOKEN) {
     add(0, 0, 0);
@@ -52,7 +54,7 @@ const tenure_view* PolicyView::build(Session& session, uint32_t layer, uint32_t 
     }
   }
   view_ = {.head = {.struct_size = sizeof(tenure_view)},
-           .seq = session.sequence().get(),
+           .seq = evidence.sequence->get(),
            .state = session.state(),
            .n_heads = static_cast<uint32_t>(heads_.size()),
            .head_stride = sizeof(tenure_head_view),
@@ -62,7 +64,8 @@ const tenure_view* PolicyView::build(Session& session, uint32_t layer, uint32_t 
            .ids = session.ids().data(),
            .released = needs.rebuild ? session.released().data() : nullptr,
            .token_state = session.token_state(),
-           .n_steps = session.n_steps()};
+           .n_steps = session.n_steps(),
+           .head_dim = layer == TENURE_ALL_LAYERS ? 0 : cache.head_dim(layer)};
   return &view_;
 }
 

@@ -90,6 +90,10 @@ typedef struct tenure_head_view {
   float* state;         /* (n_slots, state_floats_per_slot) the policy's own, 0 for new slots; NULL when not declared */
   uint32_t n_slots;
   uint32_t budget; /* slots this head would keep under scope "head"; UINT32_MAX = no budget */
+  /* CACHED_K and CACHED_V, granularity kv_head only: what the slots hold, keys rotated as stored, in the precision of the
+   * cache. In observe at a decision that is due; NULL otherwise. */
+  const float* k; /* (n_slots, head_dim) */
+  const float* v; /* (n_slots, head_dim) */
 } tenure_head_view;
 
 typedef struct tenure_view {
@@ -106,6 +110,8 @@ typedef struct tenure_view {
                                     unless rebuild */
   float* token_state;            /* (n_tokens, state_floats_per_token) by position, or NULL */
   uint64_t n_steps;              /* decode steps of this sequence so far */
+  uint32_t head_dim;             /* of the layer; 0 where the heads are of several layers */
+  uint32_t reserved0;
 } tenure_view;
 
 /* The verdict under construction. Verbs check what they get and return TENURE_BAD_PLAN with the reason (TENURE_NUMERIC for
@@ -116,8 +122,8 @@ typedef struct tenure_keepset {
   tenure_head head;
   void* ctx; /* the host's */
   /* In observe and select. One f32 per slot for every head of the view, finite; higher stays. Copied into the side arrays,
-   * where it counts until the next one. n_keep (n_heads) gives budgets of its own per head, together at most the budget of
-   * all, or NULL. `layer` as in the call. */
+   * where it counts until the next one. scores NULL: the slots' state, which must then be one float a slot. n_keep (n_heads)
+   * gives budgets of its own per head, together at most the budget of all, or NULL. `layer` as in the call. */
   tenure_status (*score)(struct tenure_keepset* self, uint32_t layer, const float* const* scores, const uint32_t* n_keep,
                          tenure_error* error);
   /* In select. Exactly these slots stay: for head h slots[offsets[h] .. offsets[h+1]), ascending, unique, in range, every
@@ -131,8 +137,13 @@ typedef struct tenure_keepset {
   tenure_status (*rebuild)(struct tenure_keepset* self, int32_t first_pos, uint32_t n, tenure_error* error);
 } tenure_keepset;
 
-/* One sequence's part of an observe call. Row views are (n_rows, …) of the chunk or step, or data = NULL when not needed.
- * This draft supplies no rows (n_rows = 0): a policy that needs them is refused when it is loaded. */
+/* One sequence's part of an observe call. Two kinds of calls, each for the evidence that is declared:
+ *  - inside each forward (n_rows > 0): the rows of a step, or of a part of a chunk, as soon as `layer` has attended. Row i
+ *    is at first_pos + i and in slot n_slots - n_rows + i of every head. The engine cuts chunks as it likes, so what is
+ *    kept may not depend on where a part ends. Rows that are fed again for a rebuild are not shown. The head views have no
+ *    mass, k or v, and their flags are those of the last decision.
+ *  - after a forward that ended a chunk or made a step (n_rows = 0): attention mass, and what is cached.
+ * Row views: data = NULL when not declared. Contiguous but for stride[0]. */
 typedef struct tenure_evidence {
   tenure_head head;
   const tenure_view* view;
@@ -140,10 +151,11 @@ typedef struct tenure_evidence {
   uint32_t n_rows;
   int32_t first_pos;
   tenure_f32_view q_pre;  /* (n_rows, n_heads, head_dim) */
+  tenure_f32_view q_post; /* (n_rows, n_heads, head_dim) */
   tenure_f32_view k_pre;  /* (n_rows, n_kv_heads, head_dim) */
   tenure_f32_view v;      /* (n_rows, n_kv_heads, head_dim) */
   tenure_f32_view k_post; /* (n_rows, n_kv_heads, head_dim) */
-  tenure_f32_view hidden; /* (n_rows, n_embd) */
+  tenure_f32_view hidden; /* (n_rows, n_embd) the attention's input, normed */
 } tenure_evidence;
 
 /* Every slot is required unless marked optional; an optional one may be NULL. */
@@ -153,11 +165,11 @@ typedef struct tenure_policy_api {
   /* [control] Optional. Called before create; config is valid for the call. */
   tenure_status (*needs)(const tenure_model_info* model, const tenure_config* config, tenure_needs* out,
                          tenure_error* error);
-  /* [control] model lives as long as the policy; config is valid for the call. *out may stay NULL: nothing to remember. It
-   * is then the `self` of every hook. */
+  /* [control] Optional. model lives as long as the policy; config is valid for the call. *out may stay NULL: nothing to
+   * remember. It is then the `self` of every hook, as without this one. */
   tenure_status (*create)(const tenure_host* host, const tenure_model_info* model, const tenure_config* config,
                           tenure_policy** out, tenure_error* error);
-  /* [control] after every sequence has ended */
+  /* [control] Required with create. After every sequence has ended. */
   void (*destroy)(tenure_policy* self);
   /* [seq] Optional: without it seq is NULL, and *out may stay NULL. State that grows with the sequence belongs into the
    * declared blocks. A forked sequence begins with info->forked. */
@@ -169,9 +181,10 @@ typedef struct tenure_policy_api {
    * layers. Called only if needs say rebuild. */
   tenure_status (*prepare)(tenure_policy* self, const tenure_call* call, const tenure_view* view, const int32_t* ids,
                            uint32_t n, int32_t first_pos, tenure_keepset* keepset, tenure_error* error);
-  /* [seq] Optional. Called only if needs say attention_mass: after the forward, layer by layer, for all sequences of the
-   * batch that finished a chunk or made a step, over their budget or not. statuses (n), all TENURE_OK: one answer a
-   * sequence; the call's own status fails them all. */
+  /* [seq] Optional. See tenure_evidence. Layer by layer; with granularity token once with TENURE_ALL_LAYERS, but rows
+   * always come by layer. Mass: for all sequences that finished a chunk or made a step, over their budget or not; what is
+   * cached: for those at a decision. statuses (n), all TENURE_OK: one answer a sequence; the call's own status fails them
+   * all. */
   tenure_status (*observe)(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
                            const tenure_evidence* const* evidence, tenure_status* statuses, tenure_error* error);
   /* [seq] Optional. At a decision, for the sequences that are over their budget: after every observe, per layer, or once with

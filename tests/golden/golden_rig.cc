@@ -61,7 +61,7 @@ std::vector<std::vector<float>> Rig::logits(const std::vector<int32_t>& ids, uin
   KvMemory memory(backend_, info_.config(), 16 << 20, chunk);
   KvAccount account;
   KvCache cache(backend_, model_.weights(), memory.kv_config(kv_type, kv_type), account);
-  const Activations activations(backend_, info_.config(), chunk, 0);
+  const Activations activations(backend_, info_.config(), chunk);
   backend_.reserve(model_.weights(), chunk, 1, info_.config().n_ctx);
   std::vector<std::vector<float>> logits(ids.size(), std::vector<float>(n_vocab));
   for (uint32_t first = 0; first < ids.size(); first += chunk) {

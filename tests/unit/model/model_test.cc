@@ -25,7 +25,7 @@ struct Feeder {
   Activations activations;
   Batch batch;
 
-  explicit Feeder(TinyHost& tiny) : host(tiny), activations(tiny.backend(), tiny.config(), 64, 0) {
+  explicit Feeder(TinyHost& tiny) : host(tiny), activations(tiny.backend(), tiny.config(), 64) {
     host.backend().reserve(host.model().weights(), 64, 64, 256);
   }
   // Rows [first, first + n) of the sequence; the last one's logits are wanted.

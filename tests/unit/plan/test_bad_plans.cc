@@ -64,7 +64,7 @@ TEST_CASE("bad plans - unknown keys and sections, each with place and suggestion
        "[alert]"},
       {"compare does not exist yet", small + "[[stage]]\nid = \"d\"\nkind = \"compare\"\n", Code::bad_value,
        14, 8, "wanted one of \"read_jsonl\", \"read_text\", \"generate\", \"score\", \"write_jsonl\""},
-      {"inner does not exist yet", with_policy + "inner = \"x\"\n", Code::unknown_key, 16, 1, "\"inner\""},
+      {"inner is neither a section nor a plugin", with_policy + "inner = \"x\"\n", Code::plugin_not_found, 16, 9, "\"x\""},
       {"debug keys do not exist yet", with_policy + "debug.regret = true\n", Code::unknown_key, 16, 1,
        "\"debug\""},
       {"quantised KV does not exist yet", with_policy + "kv_type = \"q8_0\"\n", Code::bad_value, 16, 11,
@@ -83,7 +83,7 @@ TEST_CASE("bad plans - the message of the contract, to the byte") {
         "   | ^^^^^^ did you mean \"budget\"?  (host keys: plugin, chunk, budget, budget_scope, "
         "budget_floor, budget_of, "
         "kv_type, k_type, v_type, positions, when, period, slack, n_sink, n_recent, n_stabilizers, n_local, "
-        "on_plugin_error; keys of policy \"locret\" 1.0: weights, decode_scoring)");
+        "inner, on_plugin_error; keys of policy \"locret\" 1.0: weights, decode_scoring)");
 }
 
 TEST_CASE("bad plans - types and ranges") {

@@ -1,12 +1,15 @@
 #include "unit/session/session_driver.h"
 
+#include "session/row_observations.h"
+
 namespace tenure::test {
 namespace {
 
 void step(TinyHost& host, const Activations& activations, Session& session, uint32_t max_rows,
           std::vector<SeenStep>& steps) {
   Batch batch;
-  Decisions decisions;
+  Decisions decisions(host.backend());
+  RowObservations rows(host.backend());
   SeenStep seen{.decode = session.stage() == Session::Stage::decoding};
   const size_t n_before = session.ids().size();
   if (session.add_rows(batch, max_rows) == 0) {
@@ -16,12 +19,14 @@ void step(TinyHost& host, const Activations& activations, Session& session, uint
   seen.ids.assign(session.ids().begin() + static_cast<ptrdiff_t>(n_before), session.ids().end());
   seen.n_rebuilt = session.n_rebuild_rows();
   seen.n_rows = session.n_rows() - seen.n_rebuilt;
-  REQUIRE(host.model().forward(batch, activations).ok());
-  session.accept(batch);
+  AfterAttend observe;
+  Session* const alone[] = {&session};
+  if (rows.begin(alone)) observe = [&](const LayerRows& layer) { return rows.observe(layer); };
+  REQUIRE(host.model().forward(batch, activations, observe).ok());
+  if (session.stage() != Session::Stage::done) session.accept(batch);
   seen.decision = session.decision();
   if (session.decision()) {
-    Session* const one[] = {&session};
-    decisions.run(one);
+    decisions.run(alone);
     session.decided();
   }
   seen.n_slots = session.cache().table(0).size();
@@ -49,7 +54,8 @@ void run(TinyHost& host, const Activations& activations, Session& session, uint3
 
 SeenRun drive(TinyHost& host, const SessionScript& script, uint32_t max_rows, uint32_t max_rebuild_rows) {
   constexpr uint32_t n_rows = 640;
-  const Activations activations(host.backend(), host.config(), n_rows, 0);
+  Activations activations(host.backend(), host.config(), n_rows);
+  activations.supply(host.backend(), script.policy->needs().evidence);
   host.backend().reserve(host.model().weights(), n_rows, n_rows, 4096);
   SeenRun seen;
   const KvConfig kv = host.memory().kv_config(script.policy->k_type, script.policy->v_type);

@@ -1,0 +1,60 @@
+/* What policies that score write again and again: inline helpers over policy.h. No part of the ABI: a plugin may leave it
+ * out. All are [pure].
+ */
+#ifndef TENURE_SCORER_H
+#define TENURE_SCORER_H
+
+#include <tenure/policy.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+static inline const tenure_head_view* tenure_head_at(const tenure_view* view, uint32_t head) {
+  return (const tenure_head_view*)((const char*)view->heads + (uint64_t)head * view->head_stride);
+}
+
+static inline const tenure_layer_info* tenure_layer_at(const tenure_model_info* model, uint32_t layer) {
+  return (const tenure_layer_info*)((const char*)model->layers + (uint64_t)layer * model->layer_stride);
+}
+
+/* Row i of a head in an evidence view (n_rows, n_heads, width); (n_rows, width) is one head. */
+static inline const float* tenure_row_at(const tenure_f32_view* rows, uint32_t i, uint32_t head) {
+  return rows->data + i * rows->stride[0] + (rows->n_dims == 3 ? head * rows->stride[1] : 0);
+}
+
+/* Sum of a[i] * b[i]. Sixteen sums side by side: compilers make vectors of them without changing the order of additions, so
+ * every machine gets the same bits unless it is told to contract. */
+static inline float tenure_dot(const float* a, const float* b, uint32_t n) {
+  float sums[16] = {0};
+  uint32_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    for (uint32_t lane = 0; lane < 16; ++lane) sums[lane] += a[i + lane] * b[i + lane];
+  for (; i < n; ++i) sums[i % 16] += a[i] * b[i];
+  for (uint32_t half = 8; half > 0; half /= 2)
+    for (uint32_t lane = 0; lane < half; ++lane) sums[lane] += sums[lane + half];
+  return sums[0];
+}
+
+/* out[i] = the average or the largest of in[i - reach] to in[i + reach]. Beyond the ends an average counts zeros, as a padded
+ * pooling layer does. out must not be in. */
+static inline void tenure_pool_1d(const float* in, uint32_t n, uint32_t reach, int is_max, float* out) {
+  for (uint32_t i = 0; i < n; ++i) {
+    const uint32_t first = i > reach ? i - reach : 0;
+    const uint32_t last = i + reach < n ? i + reach : n - 1;
+    float pooled = is_max ? in[i] : 0.0f;
+    for (uint32_t j = first; j <= last; ++j) pooled = !is_max ? pooled + in[j] : in[j] > pooled ? in[j] : pooled;
+    out[i] = is_max ? pooled : pooled / (float)(2 * reach + 1);
+  }
+}
+
+/* out[i] += factor * x[i] */
+static inline void tenure_add_scaled(float* out, float factor, const float* x, uint32_t n) {
+  for (uint32_t i = 0; i < n; ++i) out[i] += factor * x[i];
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
