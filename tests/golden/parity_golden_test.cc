@@ -32,7 +32,10 @@ TEST_CASE("parity - toy and cpu give the same tokens under every policy") {
                       {"streaming_llm", 40, 16, PositionMode::rank},
                       {"streaming_llm", 24, 33, PositionMode::original},
                       {"h2o", 40, 16, PositionMode::original},
-                      {"h2o", 48, 50, PositionMode::rank}};
+                      {"h2o", 48, 50, PositionMode::rank},
+                      {"knorm", 40, 16, PositionMode::original},
+                      {"keydiff", 40, 16, PositionMode::original},
+                      {"tova", 40, 33, PositionMode::original}};
   for (const char* file : {"tiny-llama-f32.gguf", "tiny-group3-f32.gguf"}) {
     std::vector<std::vector<int32_t>> prompts;
     for (const GoldenPrompt& prompt : golden_prompts(file)) prompts.push_back(prompt.ids);

@@ -108,6 +108,15 @@ POLICIES = {
     "streaming_llm": {"plugin": "streaming_llm", "budget": 40, "chunk": 32},
     "h2o": {"plugin": "h2o", "budget": 40, "chunk": 32},
     "random": {"plugin": "random", "budget": 40, "chunk": 32},
+    "knorm": {"plugin": "knorm", "budget": 40, "chunk": 32},
+    "keydiff": {"plugin": "keydiff", "budget": 40, "chunk": 32, "period": 8},
+    "tova": {"plugin": "tova", "budget": 40, "chunk": 32},
+    "snapkv": {"plugin": "snapkv", "budget": 40, "chunk": 32, "window": 8, "n_recent": 8},
+    "pyramidkv": {"plugin": "pyramidkv", "budget": 40, "chunk": 32, "window": 8, "n_recent": 8},
+    "adakv": {"plugin": "adakv", "inner": "knorm", "budget": 40, "chunk": 32, "when": ["chunk", "decode"]},
+    "lagkv": {"plugin": "lagkv", "budget": 40, "chunk": 32, "period": 8},
+    "expected_attention": {"plugin": "expected_attention", "budget": 40, "chunk": 32, "period": 8},
+    "rkv": {"plugin": "rkv", "budget": 40, "chunk": 32, "period": 8},
 }
 
 

@@ -64,7 +64,7 @@ class Strict(PipelineCase):
 
 class WideBudget(PipelineCase):
     def test_a_budget_that_holds_everything_makes_all_policies_one(self):
-        policies = {name: {"plugin": name, "chunk": 32, **({"budget": 512} if name != "full" else {})} for name in POLICIES}
+        policies = {name: {**values, "chunk": 32, **({"budget": 512} if name != "full" else {})} for name, values in POLICIES.items()}
         stages = [reader(), *(generate(name) for name in policies)]
         requests = tiny_requests()
         run = self.run_tenure(pipeline(stages, policies), requests)
@@ -78,7 +78,7 @@ class WideBudget(PipelineCase):
 
     @needs(MODEL)
     def test_on_the_real_model(self):
-        policies = {name: {"plugin": name, "chunk": 64, **({"budget": 1024} if name != "full" else {})} for name in POLICIES}
+        policies = {name: {**values, "chunk": 64, **({"budget": 1024} if name != "full" else {})} for name, values in POLICIES.items()}
         stages = [reader(), *(generate(name, max_new_tokens=8) for name in policies)]
         run = self.run_tenure(pipeline(stages, policies, model=MODEL), [{"id": "a", "prompt": prose(1, 250)}])
         said = {stage: (run.row("a", stage)["tokens"], run.row("a", stage)["segments"][0]["logprob"]) for stage in policies}
