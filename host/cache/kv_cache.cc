@@ -98,8 +98,10 @@ void KvCache::reserve(uint32_t n_slots, uint32_t n_fed) {
   }
 }
 
-void KvCache::clear_mass() {
-  for (std::vector<float>& mass : mass_) std::fill(mass.begin(), mass.end(), 0.0f);
+void KvCache::clear_mass(uint32_t layer) {
+  for (uint32_t head = 0; head < mass_.size(); ++head) {
+    if (layer == TENURE_ALL_LAYERS || layer_of_head_[head] == layer) std::fill(mass_[head].begin(), mass_[head].end(), 0.0f);
+  }
 }
 
 // Pages for slots [first_slot, size) of every head of the table; a shared run that will be written is copied first.
@@ -208,8 +210,8 @@ Status KvCache::make_private(uint32_t head, uint32_t first_slot, uint32_t n_slot
   return backend_.synchronize();
 }
 
-Status KvCache::move_pages(uint32_t table, const Moves& moves) {
-  kv_moves_.clear();
+// To kv_moves_; `moves` stay where they are until run_moves().
+Status KvCache::add_moves(uint32_t table, std::span<const tenure_kv_move> moves) {
   if (moves.empty()) return {};
   for (uint32_t head : heads_of_table_[table]) {
     const uint32_t layer = layer_of_head_[head];
@@ -222,6 +224,11 @@ Status KvCache::move_pages(uint32_t table, const Moves& moves) {
                          .head_dim = config_.head_dims[layer]});
     for (size_t i = 0; config_.mass && i < moves.size(); ++i) mass_[head][moves[i].dst] = mass_[head][moves[i].src];
   }
+  return {};
+}
+
+Status KvCache::run_moves() {
+  if (kv_moves_.empty()) return {};
   const Status status = backend_.cache_move(kv_moves_);
   return status.ok() ? backend_.synchronize() : status;
 }
@@ -233,20 +240,45 @@ Status KvCache::apply(uint32_t first, std::span<const KeptSlots> keep, bool comp
     if (keep[i].size() == table.size()) continue;
     moves_.clear();
     table.apply(keep[i], compact, moves_, released);
-    if (Status status = move_pages(index, moves_); !status.ok()) return status;
-    for (uint32_t head : heads_of_table_[index]) {
-      PagePool& of_layer = *config_.pools[layer_of_head_[head]];
-      std::vector<uint32_t>& pages = pages_[head];
-      const size_t n_pages = size_t{of_layer.runs_for(table.size())} * run_pages;
-      of_layer.release(std::span(pages).subspan(n_pages), account_);
-      pages.resize(n_pages);
-      if (config_.mass) mass_[head].resize(table.size());
-    }
-    if (table.tracks_rank() && table.n_gap_runs() > max_gap_runs) {
-      if (Status status = flatten_rotation(index); !status.ok()) return status;
-    }
+    kv_moves_.clear();
+    if (Status status = add_moves(index, moves_); !status.ok()) return status;
+    if (Status status = run_moves(); !status.ok()) return status;
+    if (Status status = shrink(index); !status.ok()) return status;
   }
   return {};
+}
+
+Status KvCache::remove(uint32_t first, std::span<const uint32_t> slots, std::vector<int32_t>& released) {
+  kv_moves_.clear();
+  moves_.clear();
+  moves_.reserve(slots.size());  // the calls point into it
+  for (uint32_t i = 0; i < slots.size(); ++i) {
+    if (slots[i] == UINT32_MAX) continue;
+    const size_t n_before = moves_.size();
+    released.push_back(tables_[first + i].remove(slots[i], moves_));
+    if (Status status = add_moves(first + i, std::span(moves_).subspan(n_before)); !status.ok()) return status;
+  }
+  if (Status status = run_moves(); !status.ok()) return status;
+  for (uint32_t i = 0; i < slots.size(); ++i) {
+    if (slots[i] == UINT32_MAX) continue;
+    if (Status status = shrink(first + i); !status.ok()) return status;
+  }
+  return {};
+}
+
+// Pages that hold no slot of the table any more go back.
+Status KvCache::shrink(uint32_t index) {
+  const SlotTable& table = tables_[index];
+  for (uint32_t head : heads_of_table_[index]) {
+    PagePool& of_layer = *config_.pools[layer_of_head_[head]];
+    std::vector<uint32_t>& pages = pages_[head];
+    const size_t n_pages = size_t{of_layer.runs_for(table.size())} * run_pages;
+    of_layer.release(std::span(pages).subspan(n_pages), account_);
+    pages.resize(n_pages);
+    if (config_.mass) mass_[head].resize(table.size());
+  }
+  const bool scattered = table.tracks_rank() && table.n_gap_runs() > max_gap_runs;
+  return scattered ? flatten_rotation(index) : Status{};
 }
 
 tenure_kv_read KvCache::all_slots(uint32_t layer, uint32_t head) const {

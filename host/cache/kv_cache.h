@@ -62,7 +62,7 @@ class KvCache {
   const SlotTable& table_of(uint32_t layer, uint32_t head) const { return tables_[table_index(layer, head)]; }
   // (n_slots) attention mass of one KV head since clear_mass(); empty unless config.mass, and under a window.
   std::span<const float> mass(uint32_t layer, uint32_t head) const { return mass_[head_index(layer, head)]; }
-  void clear_mass();
+  void clear_mass(uint32_t layer);  // TENURE_ALL_LAYERS: of all
   // All slots of one KV head for Backend::cache_read; k and v are the caller's to set. Valid until the cache changes.
   tenure_kv_read all_slots(uint32_t layer, uint32_t head) const;
 
@@ -80,6 +80,9 @@ class KvCache {
   // their slot order (after a chunk); else the last slot moves into each hole (decode). Positions released from any
   // table are appended to `released`, once a table. Blocks until the moves are done.
   Status apply(uint32_t first, std::span<const KeptSlots> keep, bool compact, std::vector<int32_t>& released);
+
+  // As apply for each table that loses one slot (n_tables; UINT32_MAX: none), without compaction.
+  Status remove(uint32_t first, std::span<const uint32_t> slots, std::vector<int32_t>& released);
 
   // Layers with a window lose whole trim_slots that rows from next_pos on do not see; pages go back at once.
   void trim_windows(int32_t next_pos);
@@ -107,7 +110,9 @@ class KvCache {
   Appended& next_appended(int32_t first_pos);
   bool grow(uint32_t table, uint32_t first_slot);
   Status make_private(uint32_t head, uint32_t first_slot, uint32_t n_slots);
-  Status move_pages(uint32_t table, const Moves& moves);
+  Status add_moves(uint32_t table, std::span<const tenure_kv_move> moves);
+  Status run_moves();
+  Status shrink(uint32_t table);
   Status flatten_rotation(uint32_t table);
 
   Backend& backend_;

@@ -24,6 +24,9 @@ uint32_t fit_budget(uint32_t budget, Protection& protection);
 // Sets the SINK, RECENT, STABILIZER and LOCAL flags of every slot anew; REBUILT stays. n_tokens: fed so far.
 void mark_protected(SlotTable& table, const Protection& protection, uint32_t n_tokens, bool prompt_end);
 
+// The free slot that goes first: the lowest score, of equal ones the highest position. table.size() when none is free.
+uint32_t find_worst(const SlotTable& table);
+
 class Selection {
  public:
   // Equal lengths: the table keeps `budget` slots (fewer if it has fewer), besides rebuilt ones.
@@ -39,7 +42,6 @@ class Selection {
     uint32_t slot;
   };
   static bool stays_before(const Candidate& a, const Candidate& b);
-  void keep_all_but_worst(const SlotTable& table, KeptSlots& keep) const;
 
   std::vector<Candidate> candidates_;  // of one table
   std::vector<Candidate> pool_;        // of all tables, beyond their floors

@@ -117,6 +117,18 @@ void SlotTable::apply(std::span<const uint32_t> keep, bool compact, Moves& moves
   if (arrays_.rank) close_gaps(std::span(released).subspan(first_released));
 }
 
+int32_t SlotTable::remove(uint32_t slot, Moves& moves) {
+  int32_t released = pos_[slot];
+  const uint32_t last = size() - 1;
+  if (slot != last) {
+    moves.push_back({.src = last, .dst = slot});
+    move_slot(last, slot);
+  }
+  truncate(last);
+  if (arrays_.rank) close_gaps({&released, 1});
+  return released;
+}
+
 void SlotTable::runs_for(int32_t row_gap, std::vector<tenure_kv_run>& runs) const {
   const size_t first = runs.size();
   for (uint32_t slot = 0; slot < size(); ++slot) {

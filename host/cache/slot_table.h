@@ -51,6 +51,9 @@ class SlotTable {
   // each hole (decode: one move a released slot). Positions that went are appended to `released`.
   void apply(std::span<const uint32_t> keep, bool compact, Moves& moves, std::vector<int32_t>& released);
 
+  // As apply without compaction for all slots but one. Returns its position.
+  int32_t remove(uint32_t slot, Moves& moves);
+
   // The first n slots go. For tables without rank, scores and state.
   void drop_front(uint32_t n);
 

@@ -71,33 +71,47 @@ void Decisions::run(std::span<Session* const> sessions) {
                          .last_chunk = point.last_chunk ? 1u : 0u};
   view_builders_.resize(std::max(view_builders_.size(), sessions.size()));
   evidence_.resize(std::max(evidence_.size(), sessions.size()));
-  const uint32_t evidence = policy.needs().evidence;
-  const bool has_mass = (evidence & TENURE_EVIDENCE_ATTENTION_MASS) != 0;
+  const bool has_mass = (policy.needs().evidence & TENURE_EVIDENCE_ATTENTION_MASS) != 0;
+  const bool has_cached = (policy.needs().evidence & cached_evidence) != 0;
   due_.clear();
   for (Session* session : sessions) {
-    if (!is_due(*session, point)) continue;
-    due_.push_back(session);
-    KvCache& cache = session->cache();
-    for (uint32_t i = 0; i < cache.n_tables(); ++i) {
-      mark_protected(cache.table(i), session->budget().protection, static_cast<uint32_t>(session->ids().size()), point.last_chunk);
-    }
+    if (is_due(*session, point)) due_.push_back(session);
   }
-  if (has_mass) {
-    observe(sessions, call);
-  } else if ((evidence & cached_evidence) != 0 && !due_.empty()) {
-    observe(due_, call);
-  }
-  const bool at_once = decides_at_once(policy);
-  const uint32_t n_calls = at_once ? 1 : sessions.front()->cache().n_layers();
-  for (uint32_t i = 0; i < n_calls; ++i) {
-    if (!at_once && sessions.front()->cache().n_tables_of(i) == 0) continue;  // a layer with a window is the cache's own
+  // A layer's side arrays stay in the CPU's cache from its marks to its choice.
+  const auto see = [&](uint32_t layer) {
+    for (Session* session : due_) mark(*session, layer, point.last_chunk);
+    if (has_mass) observe(sessions, call, layer);
+    if (!has_mass && has_cached && !due_.empty()) observe(due_, call, layer);
     std::erase_if(due_, [](const Session* session) { return !session->policy_active(); });
-    select(due_, call, at_once ? TENURE_ALL_LAYERS : i);
+  };
+  const auto settled = [&](uint32_t layer) {
+    for (Session* session : sessions) {
+      if (has_mass) session->cache().clear_mass(layer);
+    }
+  };
+  const KvCache& any = sessions.front()->cache();
+  const bool all_see = policy.granularity == TENURE_GRANULARITY_TOKEN;
+  const bool all_choose = decides_at_once(policy);
+  if (all_see) see(TENURE_ALL_LAYERS);
+  for (uint32_t layer = 0; layer < any.n_layers() && !(all_see && all_choose); ++layer) {
+    if (any.n_tables_of(layer) == 0) continue;  // a layer with a window is the cache's own
+    see(layer);
+    if (all_choose) continue;
+    select(due_, call, layer);
+    settled(layer);
   }
+  if (all_choose) select(due_, call, TENURE_ALL_LAYERS);
+  if (all_choose) settled(TENURE_ALL_LAYERS);
   const auto share = (SessionTimes::Clock::now() - began) / static_cast<int64_t>(sessions.size());
-  for (Session* session : sessions) {
-    if (has_mass) session->cache().clear_mass();
-    session->result().times.policy += share;
+  for (Session* session : sessions) session->result().times.policy += share;
+}
+
+// Protections, anew, of the tables that a call on `layer` is about.
+void Decisions::mark(Session& session, uint32_t layer, bool prompt_end) {
+  const TableRange range = tables_of(session.cache(), layer);
+  for (uint32_t i = 0; i < range.n; ++i) {
+    mark_protected(session.cache().table(range.first + i), session.budget().protection, static_cast<uint32_t>(session.ids().size()),
+                   prompt_end);
   }
 }
 
@@ -127,21 +141,14 @@ Status Decisions::read_cache(uint32_t layer, uint32_t evidence) {
   return status.ok() ? backend_.synchronize() : status;
 }
 
-void Decisions::observe(std::span<Session* const> sessions, const tenure_call& call) {
+void Decisions::observe(std::span<Session* const> sessions, const tenure_call& call, uint32_t layer) {
   const PolicySettings& policy = sessions.front()->policy();
-  const uint32_t evidence_bits = policy.needs().evidence;
-  const uint32_t cached = evidence_bits & cached_evidence;
-  const bool at_once = policy.granularity == TENURE_GRANULARITY_TOKEN;
-  const uint32_t n_calls = at_once ? 1 : sessions.front()->cache().n_layers();
-  for (uint32_t i = 0; i < n_calls; ++i) {
-    const uint32_t layer = at_once ? TENURE_ALL_LAYERS : i;
-    if (tables_of(sessions.front()->cache(), layer).n == 0) continue;
-    Status status;
-    if (cached != 0) status = read_cache(layer, cached);
-    for (const Policy* one : {policy.inner, policy.policy}) {
-      const bool reads = one != nullptr && one->has_observe() && (one->needs().evidence & (cached_evidence | TENURE_EVIDENCE_ATTENTION_MASS)) != 0;
-      if (reads) observe(sessions, *one, call, layer, status);
-    }
+  const uint32_t cached = policy.needs().evidence & cached_evidence;
+  Status status;
+  if (cached != 0) status = read_cache(layer, cached);
+  for (const Policy* one : {policy.inner, policy.policy}) {
+    constexpr uint32_t shown = cached_evidence | TENURE_EVIDENCE_ATTENTION_MASS;
+    if (one != nullptr && one->has_observe() && (one->needs().evidence & shown) != 0) observe(sessions, *one, call, layer, status);
   }
 }
 
@@ -211,6 +218,26 @@ void Decisions::keep_all(Session& session, uint32_t first_table, uint32_t n_tabl
                          fmt::format("neither score nor keep was called with {} slots where the budget is {}", n_slots, budget)});
 }
 
+// A decode step's ordinary decision: every table is at most one slot over its budget. False when it is another one.
+bool Decisions::remove_worst(Session& session, uint32_t layer) {
+  const PolicySettings& policy = session.policy();
+  const KvCache& cache = session.cache();
+  const TableRange range = tables_of(cache, layer);
+  const bool rebuilds = policy.needs().rebuild;
+  if (policy.scope != BudgetScope::head && range.n > 1) return false;
+  worst_.clear();
+  for (uint32_t i = 0; i < range.n; ++i) {
+    const SlotTable& table = cache.table(range.first + i);
+    const uint32_t n = n_counted(table, rebuilds);
+    if (n > session.budget().slots + 1 || session.keepset().n_keep(range.first + i) != UINT32_MAX) return false;
+    const uint32_t worst = n > session.budget().slots ? find_worst(table) : UINT32_MAX;
+    if (worst == table.size()) return false;
+    worst_.push_back(worst);
+  }
+  if (Status status = session.remove(range.first, worst_); !status.ok()) session.policy_failed(status);
+  return true;
+}
+
 void Decisions::choose(Session& session, uint32_t layer, bool compact) {
   const PolicySettings& policy = session.policy();
   KvCache& cache = session.cache();
@@ -220,6 +247,7 @@ void Decisions::choose(Session& session, uint32_t layer, bool compact) {
   const bool may_keep = policy.policy->has_select() || (policy.inner != nullptr && policy.inner->has_select());
   if (!may_keep || !keepset.has_kept()) {
     if (!keepset.has_scored()) return keep_all(session, range.first, range.n);
+    if (!compact && remove_worst(session, layer)) return;
     keep_.resize(std::max<size_t>(keep_.size(), range.n));
     const std::span<KeptSlots> chosen(keep_.data(), range.n);
     const uint32_t budget = session.budget().slots;

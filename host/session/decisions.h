@@ -20,12 +20,14 @@ class Decisions {
   void run(std::span<Session* const> sessions);
 
  private:
-  void observe(std::span<Session* const> sessions, const tenure_call& call);
+  static void mark(Session& session, uint32_t layer, bool prompt_end);
+  void observe(std::span<Session* const> sessions, const tenure_call& call, uint32_t layer);
   Status read_cache(uint32_t layer, uint32_t evidence);
   void observe(std::span<Session* const> sessions, const Policy& policy, const tenure_call& call, uint32_t layer, Status status);
   void select(std::span<Session* const> sessions, const tenure_call& call, uint32_t layer);
   void select(std::span<Session* const> sessions, const Policy& policy, const tenure_call& call, uint32_t layer);
   void choose(Session& session, uint32_t layer, bool compact);
+  bool remove_worst(Session& session, uint32_t layer);
   static void keep_all(Session& session, uint32_t first_table, uint32_t n_tables);
   void settle(std::span<Session* const> sessions, const Policy& policy, const Status& status, const char* hook);
 
@@ -43,6 +45,7 @@ class Decisions {
   std::vector<tenure_status> statuses_;
   std::vector<Session*> due_;
   std::vector<KeptSlots> keep_;
+  std::vector<uint32_t> worst_;
   std::vector<const SlotTable*> tables_;
   Selection selection_;
 };

@@ -105,13 +105,24 @@ bool Session::add_rebuilt(Batch& batch) {
 Status Session::apply(uint32_t first, std::span<const KeptSlots> keep, bool compact) {
   released_now_.clear();
   const Status status = cache_->apply(first, keep, compact, released_now_);
+  count_released();
+  return status;
+}
+
+Status Session::remove(uint32_t first, std::span<const uint32_t> slots) {
+  released_now_.clear();
+  const Status status = cache_->remove(first, slots, released_now_);
+  count_released();
+  return status;
+}
+
+void Session::count_released() {
   const uint64_t n = released_now_.size() * (cache_->n_heads_decided() / cache_->n_tables());
   result_.released += n;
   current().released += n;
   if (policy().needs().rebuild) {
     for (int32_t pos : released_now_) released_[static_cast<size_t>(pos)] = 1;
   }
-  return status;
 }
 
 }  // namespace tenure

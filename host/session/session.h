@@ -105,6 +105,8 @@ class Session {
 
   // Applies kept sets to tables [first, …) and counts what went.
   Status apply(uint32_t first, std::span<const KeptSlots> keep, bool compact);
+  // The same for tables that lose one slot each (UINT32_MAX: none): a decode step.
+  Status remove(uint32_t first, std::span<const uint32_t> slots);
   SessionResult& result() { return result_; }
   // A finished sibling's part.
   void take(SessionResult&& sibling);
@@ -126,6 +128,7 @@ class Session {
   void want_sample(Batch& batch, uint32_t row);
   bool prepare(Batch& batch, std::span<const int32_t> rows, uint32_t phase);
   bool add_rebuilt(Batch& batch);
+  void count_released();
   Status drop_rebuilt();
   uint32_t holders(int32_t pos) const;
   void accept_sample(const Batch& batch);

@@ -187,8 +187,8 @@ typedef struct tenure_policy_api {
    * all. */
   tenure_status (*observe)(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
                            const tenure_evidence* const* evidence, tenure_status* statuses, tenure_error* error);
-  /* [seq] Optional. At a decision, for the sequences that are over their budget: after every observe, per layer, or once with
-   * TENURE_ALL_LAYERS (granularity token, budget scope global). May call score or keep; keep wins. Neither said now: the
+  /* [seq] Optional. At a decision, for the sequences that are over their budget: per layer, after the layer's observe, or once
+   * with TENURE_ALL_LAYERS after all of them (granularity token, budget scope global). May call score or keep; keep wins. Neither said now: the
    * last scores decide; never said: keep all, which over the budget is an error. */
   tenure_status (*select)(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
                           const tenure_view* const* views, tenure_keepset* const* keepsets, tenure_status* statuses,

@@ -279,7 +279,7 @@ TEST_CASE("kv cache - attention mass moves and dies with its slot") {
   for (uint32_t slot = 0; slot < 38; ++slot)
     CHECK(cache.mass(1, 1)[slot] == static_cast<float>(table.pos()[slot]));
   CHECK(cache.mass(1, 0).size() == 40);
-  cache.clear_mass();
+  cache.clear_mass(TENURE_ALL_LAYERS);
   CHECK(cache.mass(1, 1)[3] == 0.0f);
 }
 
