@@ -114,6 +114,7 @@ class Session {
   uint32_t add_decode(Batch& batch);
   bool append_rows(Batch& batch, std::span<const int32_t> rows, uint32_t kind, uint32_t n_mass_rows);
   void want_sample(Batch& batch, uint32_t row);
+  void want_scores(Batch& batch, uint32_t first_row, uint32_t n_rows);
   bool prepare(Batch& batch, std::span<const int32_t> rows, uint32_t phase);
   bool add_rebuilt(Batch& batch);
   Status drop_rebuilt();
@@ -132,6 +133,7 @@ class Session {
   PolicySequence sequence_;
   Sampler sampler_;
   std::vector<float> logits_;  // (n_vocab) only when the sampler reads them
+  std::vector<float> score_logits_;  // (n_score_wants_, n_vocab) only when the segment reads them
   std::vector<int32_t> ids_;   // every token fed, by position
   std::vector<uint8_t> released_;  // (n_tokens) only when the policy may rebuild
   std::vector<PositionSpan> rebuilt_;  // spans named by the last prepare
