@@ -36,7 +36,8 @@ struct EvalSettings {
 uint32_t count_of(const Arguments& arguments, const std::string& option, uint64_t least, uint32_t otherwise) {
   const uint64_t value = count_option(arguments, option).value_or(otherwise);
   if (value >= least && value <= max_count) return static_cast<uint32_t>(value);
-  throw Error(Code::usage, fmt::format("--{} takes a whole number from {} to {}, not {}", option, least, max_count, value));
+  throw Error(Code::usage, fmt::format("--{} takes a whole number from {} to {}, not {}", option, least,
+                                       max_count, value));
 }
 
 // "1/2,1/4": what is given at once and what is given again are the same.
@@ -76,9 +77,10 @@ EvalSettings settings_of(const Arguments& arguments) {
   settings.n_documents = count_of(arguments, "documents", 1, settings.n_documents);
   if (!settings.texts.empty()) return settings;
   if (!file_exists(default_text)) {
-    throw Error(Diagnostic{.code = Code::input_missing,
-                           .text = fmt::format("there is no text to cut documents from: \"{}\" is missing", default_text),
-                           .help = "scripts/fetch_text.sh fetches it; or --text FILE"});
+    throw Error(Diagnostic{
+        .code = Code::input_missing,
+        .text = fmt::format("there is no text to cut documents from: \"{}\" is missing", default_text),
+        .help = "scripts/fetch_text.sh fetches it; or --text FILE"});
   }
   settings.texts = {default_text};
   return settings;
@@ -93,14 +95,16 @@ struct Outputs {
 
 void check_folder(const std::string& folder, const std::string& what) {
   if (::access(folder.c_str(), W_OK) == 0) return;
-  throw Error(Code::cannot_create, fmt::format("\"{}\" cannot be created: no folder \"{}\" to write in", what, folder));
+  throw Error(Code::cannot_create,
+              fmt::format("\"{}\" cannot be created: no folder \"{}\" to write in", what, folder));
 }
 
 Outputs outputs_of(const Arguments& arguments) {
   Outputs outputs{.folder = arguments.get("out").value_or("")};
   const bool to_file = !arguments.positional().empty();
   if (to_file && !arguments.has("json")) {
-    throw Error(Code::usage, fmt::format("\"tenure eval\" does not take \"{}\"; a file goes with --json", arguments.positional().front()));
+    throw Error(Code::usage, fmt::format("\"tenure eval\" does not take \"{}\"; a file goes with --json",
+                                         arguments.positional().front()));
   }
   outputs.json_to_stdout = arguments.has("json") && !to_file;
   if (to_file) {
@@ -110,7 +114,9 @@ Outputs outputs_of(const Arguments& arguments) {
   if (outputs.folder.empty()) return outputs;
   std::error_code failed;
   fs::create_directories(outputs.folder, failed);
-  if (failed) throw Error(Code::cannot_create, fmt::format("\"{}\" cannot be created: {}", outputs.folder, failed.message()));
+  if (failed)
+    throw Error(Code::cannot_create,
+                fmt::format("\"{}\" cannot be created: {}", outputs.folder, failed.message()));
   check_folder(outputs.folder, outputs.folder + "/eval.json");
   return outputs;
 }
@@ -133,21 +139,24 @@ std::vector<EvalLine> lines_of(const EvalPlan& evaluation, const Runtime& runtim
     // A share of the document, not of what each question makes of it: all questions meet the same cache.
     Budget& budget = line.settings.budget;
     if (budget.kind != BudgetKind::none) line.budget = to_text(budget);
-    if (budget.kind == BudgetKind::fraction) budget = {.kind = BudgetKind::slots, .amount = budget.fraction.rounded_up(context)};
+    if (budget.kind == BudgetKind::fraction)
+      budget = {.kind = BudgetKind::slots, .amount = budget.fraction.rounded_up(context)};
     lines.push_back(std::move(line));
   }
   return lines;
 }
 
 std::vector<Document> documents_of(const EvalSettings& settings, const Runtime& runtime) {
-  const DocumentMaker maker(runtime.language().tokenizer(), read_text_lines(settings.texts), settings.documents);
+  const DocumentMaker maker(runtime.language().tokenizer(), read_text_lines(settings.texts),
+                            settings.documents);
   std::vector<Document> documents = suite_documents(maker, settings.suite, settings.n_documents);
   const uint64_t longest = longest_path(documents);
   if (const uint32_t n_ctx = runtime.model_info().config().n_ctx; longest > n_ctx) {
-    throw Error(Diagnostic{.code = Code::usage,
-                           .text = fmt::format("documents of {} tokens and their questions are {}; the model's context is {}",
-                                               settings.documents.context, longest, n_ctx),
-                           .help = "a shorter --context"});
+    throw Error(Diagnostic{
+        .code = Code::usage,
+        .text = fmt::format("documents of {} tokens and their questions are {}; the model's context is {}",
+                            settings.documents.context, longest, n_ctx),
+        .help = "a shorter --context"});
   }
   return documents;
 }
@@ -156,7 +165,9 @@ void say_errors(const EvalReport& report) {
   for (size_t i = 0; i < report.lines.size(); ++i) {
     for (size_t d = 0; d < report.documents.size(); ++d) {
       const auto& error = report.scores[i].documents[d].error;
-      if (error) print_error(fmt::format("error: {} {}, {}: {}", report.lines[i].policy, report.lines[i].budget, report.documents[d].id, error->message));
+      if (error)
+        print_error(fmt::format("error: {} {}, {}: {}", report.lines[i].policy, report.lines[i].budget,
+                                report.documents[d].id, error->message));
     }
   }
 }
@@ -167,7 +178,9 @@ int eval(const Arguments& arguments) {
   keep_stdout();
   PluginSearch search = plugin_search(arguments);
   const EvalPlan evaluation = plan_evaluation(settings.policies, search);
-  Runtime runtime(std::move(search), [](uint32_t, std::string_view id, std::string_view text) { print_error(fmt::format("{}: {}", id, text)); });
+  Runtime runtime(std::move(search), [](uint32_t, std::string_view id, std::string_view text) {
+    print_error(fmt::format("{}: {}", id, text));
+  });
   runtime.load(evaluation.plan.cells.front());
   EvalReport report{.model_file = settings.policies.model,
                     .model_name = runtime.model().config().name,
@@ -179,9 +192,11 @@ int eval(const Arguments& arguments) {
                     .documents = documents_of(settings, runtime),
                     .lines = lines_of(evaluation, runtime, settings.documents.context)};
   const std::vector<EvalLine> others(report.lines.begin() + 1, report.lines.end());
-  auto scores = evaluate(runtime.engine(), report.lines.front(), others, report.documents, stop_requested(), [&](size_t n_done) {
-    print_error(fmt::format("{} of {} documents, {} lines each", n_done, report.documents.size(), report.lines.size()));
-  });
+  auto scores = evaluate(runtime.engine(), report.lines.front(), others, report.documents, stop_requested(),
+                         [&](size_t n_done) {
+                           print_error(fmt::format("{} of {} documents, {} lines each", n_done,
+                                                   report.documents.size(), report.lines.size()));
+                         });
   if (!scores) return exit_stopped;
   report.scores = std::move(*scores);
   say_errors(report);
@@ -192,28 +207,51 @@ int eval(const Arguments& arguments) {
 }  // namespace
 
 Command eval_command() {
-  return {.name = "eval",
-          .max_operands = 1,
-          .summary = "what a policy and a budget cost in answers",
-          .help = "  tenure eval -m model.gguf --policy streaming_llm,h2o --budget 1/2,1/4,1/8\n"
-                  "  tenure eval -m model.gguf --policy h2o --budget 1/8 --set 'policy.when=[\"chunk\"]' --set policy.h2o.n_recent=1/4\n"
-                  "  tenure eval -m model.gguf --policy h2o --budget 1/8 --suite text --json eval.json",
-          .options = {{.name = "model", .letter = 'm', .argument = "MODEL", .help = "a GGUF file or a model folder"},
-                      {.name = "policy", .argument = "ID", .help = "a policy plugin, or several: A,B", .repeatable = true},
-                      {.name = "budget", .argument = "B", .help = "slots, a share of the document \"1/8\", bytes, or several: A,B", .repeatable = true},
-                      {.name = "set", .argument = "KEY=VALUE", .help = "policy.KEY is every policy's, policy.ID.KEY one policy's", .repeatable = true},
-                      {.name = "suite", .argument = "all|retrieval|text", .help = "which instruments (all)"},
-                      {.name = "text", .argument = "FILE", .help = "plain text to cut documents from", .repeatable = true},
-                      {.name = "documents", .letter = 'n', .argument = "N", .help = "of text; half as many of noise (16)"},
-                      {.name = "context", .argument = "N", .help = "tokens of a document (1024)"},
-                      {.name = "chunk", .argument = "N", .help = "tokens between two decisions (256)"},
-                      {.name = "seed", .argument = "N", .help = "of documents and intervals (0)"},
-                      {.name = "json", .help = "one JSON object instead of the table; a file name behind it: there, beside the table"},
-                      {.name = "out", .argument = "DIR", .help = "eval.md and eval.json there"},
-                      {.name = "threads", .letter = 't', .argument = "N", .help = "0 = what the process may use (0)"},
-                      {.name = "backend", .argument = "ID", .help = "a backend plugin"},
-                      {.name = "plugin-dir", .argument = "DIR", .help = "search plugins there first", .repeatable = true}},
-          .run = eval};
+  return {
+      .name = "eval",
+      .max_operands = 1,
+      .summary = "what a policy and a budget cost in answers",
+      .help =
+          "  tenure eval -m model.gguf --policy streaming_llm,h2o --budget 1/2,1/4,1/8\n"
+          "  tenure eval -m model.gguf --policy h2o --budget 1/8 --set 'policy.when=[\"chunk\"]' --set "
+          "policy.h2o.n_recent=1/4\n"
+          "  tenure eval -m model.gguf --policy h2o --budget 1/8 --suite text --json eval.json",
+      .options =
+          {{.name = "model", .letter = 'm', .argument = "MODEL", .help = "a GGUF file or a model folder"},
+           {.name = "policy",
+            .argument = "ID",
+            .help = "a policy plugin, or several: A,B",
+            .repeatable = true},
+           {.name = "budget",
+            .argument = "B",
+            .help = "slots, a share of the document \"1/8\", bytes, or several: A,B",
+            .repeatable = true},
+           {.name = "set",
+            .argument = "KEY=VALUE",
+            .help = "policy.KEY is every policy's, policy.ID.KEY one policy's",
+            .repeatable = true},
+           {.name = "suite", .argument = "all|retrieval|text", .help = "which instruments (all)"},
+           {.name = "text",
+            .argument = "FILE",
+            .help = "plain text to cut documents from",
+            .repeatable = true},
+           {.name = "documents",
+            .letter = 'n',
+            .argument = "N",
+            .help = "of text; half as many of noise (16)"},
+           {.name = "context", .argument = "N", .help = "tokens of a document (1024)"},
+           {.name = "chunk", .argument = "N", .help = "tokens between two decisions (256)"},
+           {.name = "seed", .argument = "N", .help = "of documents and intervals (0)"},
+           {.name = "json",
+            .help = "one JSON object instead of the table; a file name behind it: there, beside the table"},
+           {.name = "out", .argument = "DIR", .help = "eval.md and eval.json there"},
+           {.name = "threads", .letter = 't', .argument = "N", .help = "0 = what the process may use (0)"},
+           {.name = "backend", .argument = "ID", .help = "a backend plugin"},
+           {.name = "plugin-dir",
+            .argument = "DIR",
+            .help = "search plugins there first",
+            .repeatable = true}},
+      .run = eval};
 }
 
 }  // namespace tenure::cli

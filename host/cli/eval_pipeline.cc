@@ -21,7 +21,9 @@ struct Table {
 };
 
 bool is_bare_key(std::string_view text) {
-  const auto bare = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; };
+  const auto bare = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  };
   return !text.empty() && std::all_of(text.begin(), text.end(), bare);
 }
 
@@ -31,17 +33,23 @@ std::vector<Table> tables_of(const EvalPolicies& wanted, const PluginSearch& plu
     const std::string& policy = wanted.policies[i];
     const bool releases = !resolve_plugin(plugins, policy, PluginKind::policy).manifest.needs.phases.empty();
     const std::string name = is_bare_key(policy) ? policy : fmt::format("policy{}", i);
-    const std::vector<std::string> budgets = releases && !wanted.budgets.empty() ? wanted.budgets : std::vector<std::string>{""};
+    const std::vector<std::string> budgets =
+        releases && !wanted.budgets.empty() ? wanted.budgets : std::vector<std::string>{""};
     for (size_t b = 0; b < budgets.size(); ++b) {
       // Numbered, so that none is the default policy's name: the first line is not to be changed.
-      tables.push_back({.name = fmt::format("{}-{}", name, b + 1), .policy = policy, .budget = budgets[b], .releases = releases});
+      tables.push_back({.name = fmt::format("{}-{}", name, b + 1),
+                        .policy = policy,
+                        .budget = budgets[b],
+                        .releases = releases});
     }
   }
   return tables;
 }
 
 // What a policy that releases nothing has keys for.
-bool is_about_types(std::string_view key) { return key == "kv_type" || key == "k_type" || key == "v_type"; }
+bool is_about_types(std::string_view key) {
+  return key == "kv_type" || key == "k_type" || key == "v_type";
+}
 
 // "policy.KEY=VALUE" or "policy.ID.KEY=VALUE" for one table; empty = not about it.
 std::string set_for(const Table& table, std::string_view set) {
@@ -51,7 +59,8 @@ std::string set_for(const Table& table, std::string_view set) {
   const std::string_view path = tail.substr(0, tail.find('='));
   const size_t dot = path.find('.');
   if (dot != std::string_view::npos) {
-    return path.substr(0, dot) == table.policy ? fmt::format("policy.{}{}", table.name, tail.substr(dot)) : "";
+    return path.substr(0, dot) == table.policy ? fmt::format("policy.{}{}", table.name, tail.substr(dot))
+                                               : "";
   }
   return table.releases || is_about_types(path) ? fmt::format("policy.{}.{}", table.name, tail) : "";
 }
@@ -80,15 +89,18 @@ std::string table_text(const Table& table, uint32_t chunk) {
 }
 
 std::string pipeline_of(const EvalPolicies& wanted, const std::vector<Table>& tables) {
-  std::string text = fmt::format("tenure = 1\n[model]\npath = {}\n[backend]\nthreads = {}\n",
-                                 toml_string(std::filesystem::absolute(wanted.model).string()), wanted.threads);
+  std::string text =
+      fmt::format("tenure = 1\n[model]\npath = {}\n[backend]\nthreads = {}\n",
+                  toml_string(std::filesystem::absolute(wanted.model).string()), wanted.threads);
   if (!wanted.backend.empty()) text += fmt::format("plugin = {}\n", toml_string(wanted.backend));
   for (const Table& table : tables) text += table_text(table, wanted.chunk);
   text += "[[stage]]\nid = \"documents\"\nkind = \"read_jsonl\"\npath = \"-\"\n";
   // Without a policy: the default one, which keeps everything.
   text += "[[stage]]\nid = \"full-cache\"\nkind = \"score\"\nfrom = \"documents\"\n";
   for (const Table& table : tables) {
-    text += fmt::format("[[stage]]\nid = \"line-{0}\"\nkind = \"score\"\nfrom = \"documents\"\npolicy = \"{0}\"\n", table.name);
+    text += fmt::format(
+        "[[stage]]\nid = \"line-{0}\"\nkind = \"score\"\nfrom = \"documents\"\npolicy = \"{0}\"\n",
+        table.name);
   }
   return text;
 }
@@ -98,7 +110,9 @@ std::string pipeline_of(const EvalPolicies& wanted, const std::vector<Table>& ta
 EvalPlan plan_evaluation(const EvalPolicies& wanted, const PluginSearch& plugins) {
   std::vector<Table> tables = tables_of(wanted, plugins);
   std::erase_if(tables, [&](const Table& table) {
-    return !table.releases && std::none_of(wanted.set.begin(), wanted.set.end(), [&](const std::string& set) { return !set_for(table, set).empty(); });
+    return !table.releases && std::none_of(wanted.set.begin(), wanted.set.end(), [&](const std::string& set) {
+      return !set_for(table, set).empty();
+    });
   });
   EvalPlan evaluation{.plan = plan_of({.text = pipeline_of(wanted, tables),
                                        .name = "eval",
@@ -109,7 +123,8 @@ EvalPlan plan_evaluation(const EvalPolicies& wanted, const PluginSearch& plugins
     const auto* score = std::get_if<ScorePlan>(&stage.work);
     if (score == nullptr) continue;
     const size_t i = evaluation.lines.size();
-    evaluation.lines.push_back({.policy = i == 0 ? score->policy.plugin : tables[i - 1].policy, .plan = score->policy});
+    evaluation.lines.push_back(
+        {.policy = i == 0 ? score->policy.plugin : tables[i - 1].policy, .plan = score->policy});
   }
   return evaluation;
 }

@@ -22,7 +22,7 @@ struct Question {
 };
 
 struct Document {
-  std::string id;  // "text-3", "noise-0"
+  std::string id;    // "text-3", "noise-0"
   uint64_t key = 0;  // its draws begin here
   std::vector<int32_t> ids;
   std::vector<Question> questions;
@@ -30,13 +30,14 @@ struct Document {
 
 struct DocumentSettings {
   uint64_t seed = 0;
-  uint32_t context = 1024;      // tokens of a document, exactly
+  uint32_t context = 1024;       // tokens of a document, exactly
   uint32_t n_continuation = 64;  // tokens after it that are scored
 };
 
 class DocumentMaker {
  public:
-  // `tokenizer` outlives the maker. Throws Error when a document of that many tokens cannot be made of such text.
+  // `tokenizer` outlives the maker. Throws Error when a document of that many tokens cannot be made of such
+  // text.
   DocumentMaker(const Tokenizer& tokenizer, std::vector<std::string> lines, const DocumentSettings& settings);
 
   // A stretch of the text with keyed numbers, a passkey and random tokens in it, at depths of their own.
@@ -52,8 +53,10 @@ class DocumentMaker {
   Document start(const char* kind, uint32_t index) const;
   Insert insert_of(const Needle& needle, Instrument instrument) const;
   Insert random_tokens(Draws& draws) const;
-  // Fills the document up with `filler` and the inserts between its sentences. Returns how much of the filler it took.
-  size_t assemble(Document& document, const std::vector<int32_t>& filler, std::vector<Insert> inserts, Draws& draws) const;
+  // Fills the document up with `filler` and the inserts between its sentences. Returns how much of the filler
+  // it took.
+  size_t assemble(Document& document, const std::vector<int32_t>& filler, std::vector<Insert> inserts,
+                  Draws& draws) const;
   size_t nearest_break(const std::vector<int32_t>& filler, size_t wanted, size_t last) const;
   bool is_break(const std::vector<int32_t>& filler, size_t i) const;
   // At least n tokens of whole lines from a drawn one on, round the end.

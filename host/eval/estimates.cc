@@ -22,13 +22,20 @@ std::vector<double> by_document(const LineScores& line, Instrument instrument, F
   return values;
 }
 
-double accuracy(const QuestionScore& q) { return static_cast<double>(q.n_correct) / q.n_tokens; }
-double logprob(const QuestionScore& q) { return q.logprob / q.n_tokens; }
+double accuracy(const QuestionScore& q) {
+  return static_cast<double>(q.n_correct) / q.n_tokens;
+}
+double logprob(const QuestionScore& q) {
+  return q.logprob / q.n_tokens;
+}
 
 // Documents have equally many tokens, so the mean of their log-probabilities is that of all tokens.
 Estimate perplexity_of(const Estimate& logprob) {
   if (logprob.n == 0) return {};
-  return {.mean = std::exp(-logprob.mean), .low = std::exp(-logprob.high), .high = std::exp(-logprob.low), .n = logprob.n};
+  return {.mean = std::exp(-logprob.mean),
+          .low = std::exp(-logprob.high),
+          .high = std::exp(-logprob.low),
+          .n = logprob.n};
 }
 
 }  // namespace

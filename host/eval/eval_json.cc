@@ -4,8 +4,8 @@
 namespace tenure {
 namespace {
 
-constexpr Instrument instruments[] = {Instrument::keyed, Instrument::passkey, Instrument::copy, Instrument::r_number,
-                                      Instrument::continuation};
+constexpr Instrument instruments[] = {Instrument::keyed, Instrument::passkey, Instrument::copy,
+                                      Instrument::r_number, Instrument::continuation};
 constexpr int64_t schema = 1;
 
 void write_estimate(JsonWriter& json, const char* key, const Estimate& estimate) {

@@ -7,7 +7,8 @@
 namespace tenure {
 namespace {
 
-constexpr std::array questions = {Instrument::keyed, Instrument::passkey, Instrument::copy, Instrument::r_number};
+constexpr std::array questions = {Instrument::keyed, Instrument::passkey, Instrument::copy,
+                                  Instrument::r_number};
 
 struct Figures {
   std::array<InstrumentEstimates, questions.size()> asked;  // in the order of `questions`
@@ -50,7 +51,8 @@ const char* title_of(Instrument instrument) {
 }
 
 std::string with_interval(const Estimate& estimate, int digits) {
-  return fmt::format("{:.{}f} [{:.{}f}, {:.{}f}]", estimate.mean, digits, estimate.low, digits, estimate.high, digits);
+  return fmt::format("{:.{}f} [{:.{}f}, {:.{}f}]", estimate.mean, digits, estimate.low, digits, estimate.high,
+                     digits);
 }
 
 std::string asked_text(Instrument instrument, const InstrumentEstimates& found) {
@@ -120,14 +122,18 @@ std::string legend(const EvalReport& report, const Columns& columns, const Figur
   for (size_t i = 0; i < questions.size(); ++i) {
     if (!columns.asked[i]) continue;
     text += fmt::format("- {}: {}, n = {}; floor {:.1f}\n", title_of(questions[i]),
-                        questions[i] == Instrument::copy ? "tokens right [95 %] / log-probability of a token"
-                                                         : "answers right / digits right [95 %] / log-probability of a digit",
+                        questions[i] == Instrument::copy
+                            ? "tokens right [95 %] / log-probability of a token"
+                            : "answers right / digits right [95 %] / log-probability of a digit",
                         full.asked[i].accuracy.n, accuracy_floor(questions[i]));
   }
   if (columns.continuation) {
-    text += fmt::format("- KL, same top token, perplexity: of the text that follows a document, [95 %], n = {}\n", full.continuation.kl.n);
+    text +=
+        fmt::format("- KL, same top token, perplexity: of the text that follows a document, [95 %], n = {}\n",
+                    full.continuation.kl.n);
   }
-  return text + fmt::format("- n counts documents of {} tokens; seed {}; KV is a document's once it is fed\n", report.context, report.seed);
+  return text + fmt::format("- n counts documents of {} tokens; seed {}; KV is a document's once it is fed\n",
+                            report.context, report.seed);
 }
 
 }  // namespace

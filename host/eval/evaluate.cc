@@ -133,7 +133,8 @@ void compare(SegmentScript& segment, const Reference& reference, Ask& ask) {
   };
 }
 
-void run_full(Engine& engine, const Document& document, std::vector<Ask>& asks, const std::atomic<bool>& stop) {
+void run_full(Engine& engine, const Document& document, std::vector<Ask>& asks,
+              const std::atomic<bool>& stop) {
   if (!run(engine, asks, stop)) return;
   if (const auto& error = asks.front().result.error) {
     throw Error(error->code == RowCode::memory ? Code::memory_too_small : Code::internal,
@@ -143,8 +144,10 @@ void run_full(Engine& engine, const Document& document, std::vector<Ask>& asks, 
 
 }  // namespace
 
-std::optional<std::vector<LineScores>> evaluate(Engine& engine, const EvalLine& full, const std::vector<EvalLine>& lines,
-                                                const std::vector<Document>& documents, const std::atomic<bool>& stop,
+std::optional<std::vector<LineScores>> evaluate(Engine& engine, const EvalLine& full,
+                                                const std::vector<EvalLine>& lines,
+                                                const std::vector<Document>& documents,
+                                                const std::atomic<bool>& stop,
                                                 const std::function<void(size_t n_done)>& say) {
   std::vector<LineScores> all(1 + lines.size());
   for (const Document& document : documents) {
@@ -158,7 +161,8 @@ std::optional<std::vector<LineScores>> evaluate(Engine& engine, const EvalLine& 
     std::vector<Ask> asks(lines.size());
     for (size_t i = 0; i < lines.size(); ++i) {
       asks[i].script = script_of(document, lines[i].settings);
-      if (SegmentScript* segment = continuation_of(document, *asks[i].script)) compare(*segment, reference, asks[i]);
+      if (SegmentScript* segment = continuation_of(document, *asks[i].script))
+        compare(*segment, reference, asks[i]);
     }
     if (stop || (!asks.empty() && !run(engine, asks, stop))) return std::nullopt;
     all[0].documents.push_back(scores_of(document, first[0]));

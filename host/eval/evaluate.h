@@ -1,5 +1,5 @@
-// Runs documents through the engine, once with the full cache and once for every policy and budget, and asks each
-// cache the same questions.
+// Runs documents through the engine, once with the full cache and once for every policy and budget, and asks
+// each cache the same questions.
 #pragma once
 
 #include <atomic>
@@ -47,11 +47,13 @@ struct LineScores {
   std::vector<DocumentScores> documents;  // as they were given
 };
 
-// `full` keeps everything and comes first: others are measured against it. Answers one result a line, the full one in
-// front; nothing when `stop` was set meanwhile. `say` is told of each document that is done. Throws Error when a
-// document does not fit or fails under the full cache.
-std::optional<std::vector<LineScores>> evaluate(Engine& engine, const EvalLine& full, const std::vector<EvalLine>& lines,
-                                                const std::vector<Document>& documents, const std::atomic<bool>& stop,
+// `full` keeps everything and comes first: others are measured against it. Answers one result a line, the
+// full one in front; nothing when `stop` was set meanwhile. `say` is told of each document that is done.
+// Throws Error when a document does not fit or fails under the full cache.
+std::optional<std::vector<LineScores>> evaluate(Engine& engine, const EvalLine& full,
+                                                const std::vector<EvalLine>& lines,
+                                                const std::vector<Document>& documents,
+                                                const std::atomic<bool>& stop,
                                                 const std::function<void(size_t n_done)>& say);
 
 }  // namespace tenure

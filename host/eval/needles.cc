@@ -9,12 +9,13 @@ namespace {
 
 // Things and animals that a text about computers, politics or history seldom names.
 constexpr std::array<std::string_view, 60> key_words = {
-    "acorn",   "almond", "badger",  "bamboo",  "barley", "beaver",  "biscuit", "blanket", "button", "camel",
-    "carrot",  "cedar",  "chimney", "clover",  "cobweb", "cricket", "daisy",   "dolphin", "donkey", "drum",
-    "eggplant", "elbow", "fern",    "fiddle",  "fossil", "garlic",  "giraffe", "goose",   "hazel",  "heron",
-    "honey",   "igloo",  "jasmine", "kitten",  "lemon",  "lobster", "maple",   "melon",   "mitten", "mustard",
-    "nutmeg",  "olive",  "otter",   "oyster",  "parsley", "peacock", "pebble", "penguin", "plum",   "poppy",
-    "raisin",  "saffron", "sparrow", "squid",  "teapot", "thistle", "tulip",   "turnip",  "willow", "yarn"};
+    "acorn",   "almond",  "badger",   "bamboo",  "barley", "beaver",  "biscuit", "blanket", "button",
+    "camel",   "carrot",  "cedar",    "chimney", "clover", "cobweb",  "cricket", "daisy",   "dolphin",
+    "donkey",  "drum",    "eggplant", "elbow",   "fern",   "fiddle",  "fossil",  "garlic",  "giraffe",
+    "goose",   "hazel",   "heron",    "honey",   "igloo",  "jasmine", "kitten",  "lemon",   "lobster",
+    "maple",   "melon",   "mitten",   "mustard", "nutmeg", "olive",   "otter",   "oyster",  "parsley",
+    "peacock", "pebble",  "penguin",  "plum",    "poppy",  "raisin",  "saffron", "sparrow", "squid",
+    "teapot",  "thistle", "tulip",    "turnip",  "willow", "yarn"};
 
 struct Wording {
   std::string_view text;      // {0} the key, {1} the value
@@ -29,7 +30,8 @@ constexpr Wording wordings[] = {
      "The secret code of the {0} club is "},
     {"The phone number of the {0} shop is {1}.", "What is the phone number of the {0} shop?",
      "The phone number of the {0} shop is "},
-    {"The account number for {0} is {1}.", "What is the account number for {0}?", "The account number for {0} is "}};
+    {"The account number for {0} is {1}.", "What is the account number for {0}?",
+     "The account number for {0} is "}};
 
 std::string digits(uint32_t n, Draws& draws) {
   std::string text;
@@ -37,8 +39,8 @@ std::string digits(uint32_t n, Draws& draws) {
   return text;
 }
 
-// The form in which the model of record answers best of those that were tried: a raw continuation comes close, its chat
-// template is worst.
+// The form in which the model of record answers best of those that were tried: a raw continuation comes
+// close, its chat template is worst.
 std::string question_text(std::string_view question, std::string_view lead) {
   return fmt::format("\n\nQuestion: {}\nAnswer: {}", question, lead);
 }
@@ -72,7 +74,8 @@ Needle passkey(Draws& draws) {
 
 Needle digit_sequence(Draws& draws) {
   const std::string value = digits(n_sequence_digits, draws);
-  return {.text = fmt::format("The sequence of digits is {0}. Remember it. {0} is the sequence of digits.", value),
+  return {.text = fmt::format("The sequence of digits is {0}. Remember it. {0} is the sequence of digits.",
+                              value),
           .question = question_text("What is the sequence of digits?", "The sequence of digits is "),
           .value = value};
 }

@@ -15,7 +15,8 @@ bool belongs(const Question& question, Suite suite) {
 std::vector<Document> suite_documents(const DocumentMaker& maker, Suite suite, uint32_t n) {
   std::vector<Document> documents;
   for (uint32_t i = 0; i < n; ++i) documents.push_back(maker.text_document(i));
-  for (uint32_t i = 0; i < (n + 1) / 2 && suite != Suite::text; ++i) documents.push_back(maker.noise_document(i));
+  for (uint32_t i = 0; i < (n + 1) / 2 && suite != Suite::text; ++i)
+    documents.push_back(maker.noise_document(i));
   for (Document& document : documents) {
     std::erase_if(document.questions, [&](const Question& question) { return !belongs(question, suite); });
   }
@@ -26,7 +27,8 @@ uint64_t longest_path(const std::vector<Document>& documents) {
   uint64_t longest = 0;
   for (const Document& document : documents) {
     for (const Question& question : document.questions) {
-      longest = std::max<uint64_t>(longest, document.ids.size() + question.lead.size() + question.answer.size());
+      longest =
+          std::max<uint64_t>(longest, document.ids.size() + question.lead.size() + question.answer.size());
     }
   }
   return longest;

@@ -24,7 +24,8 @@ std::vector<std::string> read_text_lines(const std::vector<std::string>& files) 
       if (line.find_first_not_of(" \t\f\v") != std::string_view::npos) lines.emplace_back(line);
       at = end + 1;
     }
-    if (lines.size() == n_before) throw Error(Code::input_unreadable, fmt::format("\"{}\" has no line of text", file));
+    if (lines.size() == n_before)
+      throw Error(Code::input_unreadable, fmt::format("\"{}\" has no line of text", file));
   }
   return lines;
 }

@@ -25,12 +25,14 @@ DocumentMaker maker(uint64_t seed, uint32_t n_context = context) {
 }
 
 size_t n_of(const Document& document, Instrument instrument) {
-  return static_cast<size_t>(std::count_if(document.questions.begin(), document.questions.end(),
-                                           [&](const Question& question) { return question.instrument == instrument; }));
+  return static_cast<size_t>(
+      std::count_if(document.questions.begin(), document.questions.end(),
+                    [&](const Question& question) { return question.instrument == instrument; }));
 }
 
 std::string text_of(const std::vector<int32_t>& ids, size_t first, size_t n) {
-  return tokenizer().detokenize({ids.begin() + static_cast<ptrdiff_t>(first), ids.begin() + static_cast<ptrdiff_t>(std::min(ids.size(), first + n))});
+  return tokenizer().detokenize({ids.begin() + static_cast<ptrdiff_t>(first),
+                                 ids.begin() + static_cast<ptrdiff_t>(std::min(ids.size(), first + n))});
 }
 
 // From "Answer: " on: what stands in the document before the value, too.
@@ -151,7 +153,8 @@ TEST_CASE("documents - a suite chooses questions, not text") {
   }
   CHECK(all[3].id == "noise-0");
   size_t longest = 0;
-  for (const Question& question : all[0].questions) longest = std::max(longest, context + question.lead.size() + question.answer.size());
+  for (const Question& question : all[0].questions)
+    longest = std::max(longest, context + question.lead.size() + question.answer.size());
   CHECK(longest_path({all[0]}) == longest);
 }
 

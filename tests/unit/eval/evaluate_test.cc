@@ -13,9 +13,11 @@ const std::atomic<bool> never{false};
 
 struct Bench {
   TinyHost host;
-  Engine engine{host.model(), host.backend(), host.language().tokenizer(), engine_config(uint64_t{64} << 20, 256)};
-  std::vector<Document> documents =
-      suite_documents(DocumentMaker(host.language().tokenizer(), made_text(60), {.seed = 1, .context = context}), Suite::all, 2);
+  Engine engine{host.model(), host.backend(), host.language().tokenizer(),
+                engine_config(uint64_t{64} << 20, 256)};
+  std::vector<Document> documents = suite_documents(
+      DocumentMaker(host.language().tokenizer(), made_text(60), {.seed = 1, .context = context}), Suite::all,
+      2);
 
   EvalLine line(const std::string& id, uint32_t budget = 0) {
     PolicySettings& settings = host.policy(id);
@@ -30,7 +32,9 @@ struct Bench {
   }
 };
 
-const QuestionScore& continuation(const DocumentScores& document) { return document.questions.back(); }
+const QuestionScore& continuation(const DocumentScores& document) {
+  return document.questions.back();
+}
 
 }  // namespace
 
@@ -65,7 +69,8 @@ TEST_CASE("evaluate - each question is scored as if it were asked alone") {
 
 TEST_CASE("evaluate - a budget that holds everything costs nothing, a small one does") {
   Bench bench;
-  const std::vector<LineScores> scores = bench.run({bench.line("full"), bench.line("h2o", context), bench.line("h2o", 48)});
+  const std::vector<LineScores> scores =
+      bench.run({bench.line("full"), bench.line("h2o", context), bench.line("h2o", 48)});
   REQUIRE(scores.size() == 4);
   const DocumentScores& full = scores[0].documents[0];
   CHECK(continuation(full).kl == 0);
@@ -93,7 +98,9 @@ TEST_CASE("evaluate - a budget that holds everything costs nothing, a small one 
 
 TEST_CASE("evaluate - a policy that fails is an error of its documents, not of the others") {
   Bench bench;
-  EvalLine faulty{.policy = "faulty", .budget = "48", .settings = bench.host.policy("faulty", {{"fault", std::string("fail_select")}})};
+  EvalLine faulty{.policy = "faulty",
+                  .budget = "48",
+                  .settings = bench.host.policy("faulty", {{"fault", std::string("fail_select")}})};
   faulty.settings.budget = slots(48);
   const std::vector<LineScores> scores = bench.run({faulty, bench.line("h2o", 48)});
   CHECK(scores[1].documents[0].error);
@@ -103,7 +110,8 @@ TEST_CASE("evaluate - a policy that fails is an error of its documents, not of t
 
 TEST_CASE("evaluate - what does not fit under the full cache is an error that names the document") {
   Bench bench;
-  Engine tight(bench.host.model(), bench.host.backend(), bench.host.language().tokenizer(), engine_config(1 << 14, 64));
+  Engine tight(bench.host.model(), bench.host.backend(), bench.host.language().tokenizer(),
+               engine_config(1 << 14, 64));
   CHECK_THROWS_WITH_AS(evaluate(tight, bench.line("full"), {}, bench.documents, never, [](size_t) {}),
                        doctest::Contains("document text-0 fails under the full cache"), Error);
 }

@@ -36,7 +36,8 @@ TEST_CASE("interval - the bounds are scipy's, whatever the seed") {
 
 TEST_CASE("interval - the same seed gives the same bounds, another one others") {
   const std::vector<double>& values = cases[1].values;
-  const Estimate once = bootstrap_mean(values, 3), again = bootstrap_mean(values, 3), other = bootstrap_mean(values, 4);
+  const Estimate once = bootstrap_mean(values, 3), again = bootstrap_mean(values, 3),
+                 other = bootstrap_mean(values, 4);
   CHECK(once.low == again.low);
   CHECK(once.high == again.high);
   CHECK(once.low != other.low);

@@ -8,7 +8,8 @@
 namespace tenure::test {
 
 inline std::vector<std::string> made_text(size_t n_lines) {
-  const char* words[] = {"the", "one", "who", "decides", "is", "a", "policy", "and", "not", "host", "cache", "full"};
+  const char* words[] = {"the",    "one", "who", "decides", "is",    "a",
+                         "policy", "and", "not", "host",    "cache", "full"};
   std::mt19937 random(5);
   std::vector<std::string> lines;
   for (size_t i = 0; i < n_lines; ++i) {

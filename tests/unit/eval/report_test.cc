@@ -9,7 +9,11 @@ namespace tenure::test {
 namespace {
 
 QuestionScore answered(Instrument instrument, uint32_t n_correct, uint32_t n_tokens) {
-  return {.instrument = instrument, .pos = 10, .n_tokens = n_tokens, .n_correct = n_correct, .logprob = -0.5 * n_tokens};
+  return {.instrument = instrument,
+          .pos = 10,
+          .n_tokens = n_tokens,
+          .n_correct = n_correct,
+          .logprob = -0.5 * n_tokens};
 }
 
 QuestionScore followed(double kl, double agreement) {
@@ -21,18 +25,32 @@ QuestionScore followed(double kl, double agreement) {
 
 // Two documents under the full cache and one policy; the full cache copies badly.
 EvalReport made_report() {
-  EvalReport report{.model_file = "m.gguf", .model_name = "m", .backend = "b", .code_path = "scalar", .text_files = {"t.txt"}, .seed = 9, .context = 100};
+  EvalReport report{.model_file = "m.gguf",
+                    .model_name = "m",
+                    .backend = "b",
+                    .code_path = "scalar",
+                    .text_files = {"t.txt"},
+                    .seed = 9,
+                    .context = 100};
   report.documents = {{.id = "text-0", .key = 1}, {.id = "text-1", .key = 2}};
-  report.lines = {{.policy = "all", .budget = "", .settings = {}}, {.policy = "some", .budget = "1/4", .settings = {}}};
+  report.lines = {{.policy = "all", .budget = "", .settings = {}},
+                  {.policy = "some", .budget = "1/4", .settings = {}}};
   report.scores.resize(2);
   report.scores[0].documents = {
-      {.questions = {answered(Instrument::keyed, 7, 7), answered(Instrument::keyed, 6, 7), answered(Instrument::copy, 8, 16), followed(0, 1)},
-       .peak_bytes = 4 << 20, .end_bytes = 4 << 20},
-      {.questions = {answered(Instrument::keyed, 7, 7), answered(Instrument::keyed, 7, 7), answered(Instrument::copy, 16, 16), followed(0, 1)},
-       .peak_bytes = 4 << 20, .end_bytes = 4 << 20}};
+      {.questions = {answered(Instrument::keyed, 7, 7), answered(Instrument::keyed, 6, 7),
+                     answered(Instrument::copy, 8, 16), followed(0, 1)},
+       .peak_bytes = 4 << 20,
+       .end_bytes = 4 << 20},
+      {.questions = {answered(Instrument::keyed, 7, 7), answered(Instrument::keyed, 7, 7),
+                     answered(Instrument::copy, 16, 16), followed(0, 1)},
+       .peak_bytes = 4 << 20,
+       .end_bytes = 4 << 20}};
   report.scores[1].documents = {
-      {.questions = {answered(Instrument::keyed, 0, 7), answered(Instrument::keyed, 7, 7), answered(Instrument::copy, 2, 16), followed(0.25, 0.5)},
-       .peak_bytes = 2 << 20, .end_bytes = 1 << 20, .policy_ms = 3},
+      {.questions = {answered(Instrument::keyed, 0, 7), answered(Instrument::keyed, 7, 7),
+                     answered(Instrument::copy, 2, 16), followed(0.25, 0.5)},
+       .peak_bytes = 2 << 20,
+       .end_bytes = 1 << 20,
+       .policy_ms = 3},
       {.error = RowError{.code = RowCode::bad_plan, .message = "two of slot 3"}}};
   return report;
 }
@@ -75,7 +93,9 @@ TEST_CASE("report - the table has a column for each instrument that was asked, a
   const std::vector<std::string> lines = lines_of(eval_table(made_report()));
   CHECK(lines.at(0).find("| policy | budget | keyed numbers | random copy | KL to full |") == 0);
   CHECK(lines.at(0).find("passkey") == std::string::npos);
-  for (size_t i = 1; i < 4; ++i) CHECK(std::count(lines.at(i).begin(), lines[i].end(), '|') == std::count(lines[0].begin(), lines[0].end(), '|'));
+  for (size_t i = 1; i < 4; ++i)
+    CHECK(std::count(lines.at(i).begin(), lines[i].end(), '|') ==
+          std::count(lines[0].begin(), lines[0].end(), '|'));
   CHECK(lines.at(2).find("| all | - |") == 0);
   CHECK(lines.at(2).find("| 4.00 (1.000) | 4.00 (1.000) | 0.0 |") != std::string::npos);
   CHECK(lines.at(3).find("| some | 1/4 |") == 0);

@@ -12,14 +12,13 @@ namespace {
 
 class File {
  public:
-  explicit File(const std::string& content) {
-    std::ofstream(path_, std::ios::binary) << content;
-  }
+  explicit File(const std::string& content) { std::ofstream(path_, std::ios::binary) << content; }
   ~File() { std::filesystem::remove(path_); }
   const std::string& path() const { return path_; }
 
  private:
-  std::string path_ = (std::filesystem::temp_directory_path() / ("tenure_text_lines_" + std::to_string(n_++))).string();
+  std::string path_ =
+      (std::filesystem::temp_directory_path() / ("tenure_text_lines_" + std::to_string(n_++))).string();
   static inline int n_ = 0;
 };
 
