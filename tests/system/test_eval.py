@@ -3,9 +3,12 @@
 import copy
 import json
 import random
+import signal
+import subprocess
 import unittest
 
-from harness import (BAD_PLAN, CANNOT_CREATE, NO_INPUT, OK, TEST_PLUGINS, TINY, TOO_MANY_ERRORS, UNAVAILABLE, USAGE, PipelineCase)
+from harness import (BAD_PLAN, CANNOT_CREATE, NO_INPUT, OK, STOPPED, TENURE, TEST_PLUGINS, TINY, TOO_MANY_ERRORS, UNAVAILABLE, USAGE,
+                     PipelineCase)
 
 FULL, CHUNK = "full", ("--chunk", "64")
 INSTRUMENTS = {"keyed": 4, "passkey": 1, "copy": 2, "continuation": 1}  # questions a document of text
@@ -148,6 +151,14 @@ class Eval(PipelineCase):
         code, _, stderr = self.tenure("eval", "-m", TINY)  # no text was fetched into this folder
         self.assertEqual(code, NO_INPUT)
         self.assertIn("scripts/fetch_text.sh", stderr)
+
+    def test_a_signal_ends_it_between_documents(self):
+        command = [str(TENURE), "eval", "-m", str(TINY), "--text", "text.txt", "--context", "384", "-n", "3000"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.folder) as process:
+            self.assertIn(b"1 of 4500 documents", process.stderr.readline())
+            process.send_signal(signal.SIGINT)
+            stdout, _ = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, stdout), (STOPPED, b""))
 
     def test_a_failing_policy_is_said_and_counted(self):
         stdout, stderr = self.evaluate("--policy", "faulty,h2o", "--budget", "48", "--set", "policy.faulty.fault=fail_select", *CHUNK,
