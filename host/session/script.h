@@ -21,7 +21,8 @@ struct SegmentScript {
   uint32_t generate = 0;         // then at most so many tokens are generated
   std::vector<int32_t> score;    // or these are fed teacher-forced
   bool fork = false;             // afterwards the sequence is as before this segment
-  bool probe = false;            // a fork that finds out what the cache holds: no decision falls in it
+  // A fork that finds out what the cache holds: nothing is released in it, and what is scored asks for no rebuild.
+  bool probe = false;
   std::string label;
   std::vector<std::string> answers;
   // Engine's thread, with the logits (n_vocab) that scored token `i` came out of, in order; must be quick. Optional.

@@ -151,7 +151,8 @@ uint32_t Session::add_feed(Batch& batch, uint32_t max_rows) {
   if (n == 0) return 0;
   cache_->begin_step();
   const std::span<const int32_t> rows(feed_.data() + n_fed_, n);
-  if (n_fed_ == chunk_begin() && !prepare(batch, std::span(feed_).subspan(n_fed_, end - n_fed_), TENURE_PHASE_CHUNK)) {
+  const bool gives_away = script().segments[segment_].probe && n_fed_ >= n_text_;  // the answer, which nobody knows yet
+  if (n_fed_ == chunk_begin() && !gives_away && !prepare(batch, std::span(feed_).subspan(n_fed_, end - n_fed_), TENURE_PHASE_CHUNK)) {
     return 0;
   }
   const uint32_t mass_rows = policy().policy->needs().mass_rows;

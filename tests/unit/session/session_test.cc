@@ -281,6 +281,27 @@ TEST_CASE("session - no decision falls in a probe, and the trunk does not notice
   CHECK(probed.result.segments.at(2).tokens == fork.result.segments.at(2).tokens);
 }
 
+TEST_CASE("session - in a probe the question may ask for rebuilt rows, the answer may not") {
+  constexpr int32_t trigger = 18;  // in no some_ids()
+  const Ids prompt = some_ids(64, 1), plain = some_ids(10, 2);
+  const auto n_rebuilt = [&](bool is_probe, const Ids& question, const Ids& reply) {
+    PolicySettings& policy =
+        host().policy("rebuild_test", {{"first", int64_t{0}}, {"n", int64_t{20}}, {"trigger", int64_t{trigger}}});
+    policy.budget = slots(24);
+    policy.chunk = 32;
+    SegmentScript fork = forked(scored(question, reply));
+    fork.probe = is_probe;
+    const SeenRun run = drive(host(), script_of(policy, {text(prompt), fork}));
+    REQUIRE(run.steps.size() == 4);  // two chunks, the question, the answer
+    CHECK(run.steps[3].n_slots == (is_probe ? 24 + run.result.rebuild_rows + 10 + 9 : run.steps[3].n_slots));
+    return std::pair(run.steps[2].n_rebuilt, run.steps[3].n_rebuilt);
+  };
+  const Ids asking = joined({{trigger}, some_ids(9, 3)});
+  CHECK(n_rebuilt(true, asking, plain) == std::pair(20u, 0u));
+  CHECK(n_rebuilt(true, plain, asking) == std::pair(0u, 0u));
+  CHECK(n_rebuilt(false, plain, asking) == std::pair(0u, 20u));
+}
+
 TEST_CASE("session - who listens gets the logits of every scored token, however a chunk is cut") {
   const PolicySettings& full = host().policy("full");
   const Ids prompt = some_ids(30, 1), reply = some_ids(9, 3);
