@@ -1,6 +1,5 @@
 // tenure eval: what a policy and a budget cost a model in answers.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <filesystem>
 
@@ -93,12 +92,6 @@ struct Outputs {
   std::string folder;     // empty = none
 };
 
-void check_folder(const std::string& folder, const std::string& what) {
-  if (::access(folder.c_str(), W_OK) == 0) return;
-  throw Error(Code::cannot_create,
-              fmt::format("\"{}\" cannot be created: no folder \"{}\" to write in", what, folder));
-}
-
 Outputs outputs_of(const Arguments& arguments) {
   Outputs outputs{.folder = arguments.get("out").value_or("")};
   const bool to_file = !arguments.positional().empty();
@@ -109,7 +102,7 @@ Outputs outputs_of(const Arguments& arguments) {
   outputs.json_to_stdout = arguments.has("json") && !to_file;
   if (to_file) {
     outputs.json_file = arguments.positional().front();
-    check_folder(parent_directory(outputs.json_file), outputs.json_file);
+    check_can_create(outputs.json_file);
   }
   if (outputs.folder.empty()) return outputs;
   std::error_code failed;
@@ -117,7 +110,7 @@ Outputs outputs_of(const Arguments& arguments) {
   if (failed)
     throw Error(Code::cannot_create,
                 fmt::format("\"{}\" cannot be created: {}", outputs.folder, failed.message()));
-  check_folder(outputs.folder, outputs.folder + "/eval.json");
+  check_can_create(outputs.folder + "/eval.json");
   return outputs;
 }
 
