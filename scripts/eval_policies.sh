@@ -1,6 +1,6 @@
 #!/bin/sh
 # Measures what policies cost the model of record in answers and puts the table into docs/quality.md, between its two
-# marks. Needs a built program; fetches the model and the text. About 40 seconds a policy on 2 quiet cores.
+# marks. Needs a built program; fetches the model and the text. Under 2 minutes a policy on 2 busy cores.
 #   scripts/eval_policies.sh                     the policies of the table
 #   scripts/eval_policies.sh h2o random -- -n 4  others, and more options of `tenure eval`; then nothing is written to docs/
 set -eu

@@ -1,5 +1,6 @@
 #include "eval/eval_report.h"
 #include "record/json_writer.h"
+#include "tensor/dtype.h"
 
 namespace tenure {
 namespace {
@@ -76,6 +77,8 @@ void write_line(JsonWriter& json, const EvalReport& report, size_t i) {
   json.key("policy").string(line.policy);
   json.key("budget").string(line.budget);
   json.key("chunk").unsigned_integer(line.settings.chunk);
+  json.key("k_type").string(info(line.settings.k_type).name);
+  json.key("v_type").string(info(line.settings.v_type).name);
   write_estimates(json, report, report.scores[i]);
   json.key("documents").begin_array();
   for (size_t d = 0; d < report.documents.size(); ++d) {

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "eval/eval_report.h"
+#include "tensor/dtype.h"
 
 namespace tenure {
 namespace {
@@ -96,10 +97,19 @@ std::string heading(const Columns& columns) {
   return row(cells) + rule + "\n";
 }
 
+// Where they are not the first line's, a line is told by its element types too.
+std::string policy_text(const EvalLine& line, const EvalLine& full) {
+  const PolicySettings& mine = line.settings;
+  if (mine.k_type == full.settings.k_type && mine.v_type == full.settings.v_type) return line.policy;
+  if (mine.k_type == mine.v_type) return fmt::format("{}, KV {}", line.policy, info(mine.k_type).name);
+  return fmt::format("{}, K {}, V {}", line.policy, info(mine.k_type).name, info(mine.v_type).name);
+}
+
 std::string line_text(const EvalReport& report, size_t i, const Columns& columns, const Figures& full) {
   const EvalLine& line = report.lines[i];
   const Figures figures = figures_of(report.scores[i], report.seed);
-  std::vector<std::string> cells = {line.policy, line.budget.empty() ? "-" : line.budget};
+  std::vector<std::string> cells = {policy_text(line, report.lines.front()),
+                                    line.budget.empty() ? "-" : line.budget};
   for (size_t q = 0; q < questions.size(); ++q) {
     if (!columns.asked[q]) continue;
     const std::string text = asked_text(questions[q], figures.asked[q]);

@@ -118,8 +118,11 @@ class Eval(PipelineCase):
     def test_a_policy_that_keeps_all_is_a_line_only_where_a_key_changes_it(self):
         self.assertEqual(len(self.report("--suite", "text", "--policy", FULL)["lines"]), 1)
         report = self.report("--suite", "text", "--policy", FULL, "--set", "policy.kv_type=bf16")
-        self.assertEqual(len(report["lines"]), 2)
+        self.assertEqual([(line["k_type"], line["v_type"]) for line in report["lines"]], [("f16", "f16"), ("bf16", "bf16")])
         self.assertGreater(report["lines"][1]["instruments"]["continuation"]["kl"]["mean"], 0)
+        lines = self.table(self.evaluate("--suite", "text", "--policy", f"{FULL},h2o", "--budget", "48", "--set", "policy.kv_type=bf16",
+                                         "--set", "policy.h2o.v_type=f32")[0])[2:]
+        self.assertEqual([line[0] for line in lines], [FULL, f"{FULL}, KV bf16", "h2o, K bf16, V f32"])
 
     def test_files(self):
         stdout, _ = self.evaluate("--suite", "text", "--out", "there/it", "--json", "eval.json")
