@@ -1,6 +1,5 @@
 // tenure bench: speed and memory of a model with a policy on this machine.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -65,14 +64,6 @@ BenchSettings settings_of(const Arguments& arguments) {
   return settings;
 }
 
-// Minutes of measuring should not end in a file that cannot be written.
-void check_folder_of(const std::string& file) {
-  const std::string folder = parent_directory(file);
-  if (::access(folder.c_str(), W_OK) == 0) return;
-  throw Error(Code::cannot_create,
-              fmt::format("\"{}\" cannot be created: no folder \"{}\" to write in", file, folder));
-}
-
 int bench(const Arguments& arguments) {
   const bool to_file = !arguments.positional().empty();
   if (to_file && !arguments.has("json")) {
@@ -80,7 +71,7 @@ int bench(const Arguments& arguments) {
                                          arguments.positional().front()));
   }
   const BenchSettings settings = settings_of(arguments);
-  if (to_file) check_folder_of(arguments.positional().front());
+  if (to_file) check_can_create(arguments.positional().front());
   keep_stdout();
   const BenchKind kind = arguments.has("kernels") ? BenchKind::ops : BenchKind::workloads;
   const BenchReport report =

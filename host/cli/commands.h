@@ -17,6 +17,7 @@ Command plugin_show_command();
 Command plugin_new_command();
 Command plugin_doctor_command();
 Command bench_command();
+Command eval_command();
 Command tokenize_command();
 Command inspect_command();
 Command demo_command();

@@ -18,6 +18,14 @@ uint64_t longest_generation(const SessionScript& script) {
   return longest;
 }
 
+uint64_t longest_probe(const SessionScript& script) {
+  uint64_t longest = 0;
+  for (const SegmentScript& segment : script.segments) {
+    if (segment.probe) longest = std::max<uint64_t>(longest, segment.ids.size() + segment.score.size() + segment.generate);
+  }
+  return longest;
+}
+
 }  // namespace
 
 uint64_t slot_bytes(const KvConfig& kv) {
@@ -64,7 +72,9 @@ Footprint footprint(const SessionScript& script, const SessionBudget& budget, co
   const uint64_t peak_slots = std::min<uint64_t>(budget.slots + on_top + rebuilt, n_total);
   result.steady = ragged_bytes(kv, steady_slots, n_total, ragged);
   result.prefill = ragged_bytes(kv, std::max(peak_slots, steady_slots), n_total, ragged) - result.steady;
-  if (has_forks) result.fork = result.steady + result.prefill;
+  // A probe keeps all of its own tokens, and the one that the trunk may have left to it.
+  const uint64_t probe_slots = std::min<uint64_t>(budget.slots + longest_probe(script) + 1 + rebuilt, n_total);
+  if (has_forks) result.fork = std::max(result.steady + result.prefill, ragged_bytes(kv, probe_slots, n_total, ragged));
   return result;
 }
 

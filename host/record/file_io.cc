@@ -56,6 +56,13 @@ bool write_all(int fd, std::string_view bytes) {
   return true;
 }
 
+void check_can_create(const std::string& path) {
+  const std::string folder = parent_directory(path);
+  if (access(folder.c_str(), W_OK) == 0) return;
+  throw Error(Code::cannot_create,
+              fmt::format("\"{}\" cannot be created: no folder \"{}\" to write in", path, folder));
+}
+
 void replace_file(const std::string& path, std::string_view content) {
   replace(path, content, true);
 }

@@ -35,6 +35,9 @@ void replace_file_quickly(const std::string& path, std::string_view content);
 // Throws Error(input_missing | input_unreadable).
 std::string read_file(const std::string& path);
 
+// Throws Error(cannot_create) when `path` has no folder to write in: better before minutes of work than after.
+void check_can_create(const std::string& path);
+
 bool file_exists(const std::string& path);
 std::string parent_directory(const std::string& path);
 

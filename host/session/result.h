@@ -23,6 +23,7 @@ struct SegmentResult {
   uint64_t released = 0;  // slots, over layers and KV heads
   uint64_t rebuilt = 0;
   uint64_t kv_bytes = 0;
+  uint64_t peak_bytes = 0;  // of the request until then, forks that ran beside included
 };
 
 struct SessionTimes {

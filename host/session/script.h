@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,12 @@ struct SegmentScript {
   uint32_t generate = 0;         // then at most so many tokens are generated
   std::vector<int32_t> score;    // or these are fed teacher-forced
   bool fork = false;             // afterwards the sequence is as before this segment
+  // A fork that finds out what the cache holds: nothing is released in it, and what is scored asks for no rebuild.
+  bool probe = false;
   std::string label;
   std::vector<std::string> answers;
+  // Engine's thread, with the logits (n_vocab) that scored token `i` came out of, in order; must be quick. Optional.
+  std::function<void(uint32_t i, std::span<const float> logits)> on_scored;
 };
 
 struct SessionScript {

@@ -84,6 +84,7 @@ void Session::end_segment() {
   if (answer_ || !script().segments[segment_].score.empty()) rebuilt_.clear();
   if (Status status = drop_rebuilt(); !status.ok()) return policy_failed(status);
   result.kv_bytes = cache_->bytes();
+  result.peak_bytes = setup_.account->peak_bytes;
   ++segment_;
   advance();
 }

@@ -154,7 +154,8 @@ uint32_t Session::add_feed(Batch& batch, uint32_t max_rows) {
   if (n == 0) return 0;
   cache_->begin_step();
   const std::span<const int32_t> rows(feed_.data() + n_fed_, n);
-  if (n_fed_ == chunk_begin() && !prepare(batch, std::span(feed_).subspan(n_fed_, end - n_fed_), TENURE_PHASE_CHUNK)) {
+  const bool gives_away = script().segments[segment_].probe && n_fed_ >= n_text_;  // the answer, which nobody knows yet
+  if (n_fed_ == chunk_begin() && !gives_away && !prepare(batch, std::span(feed_).subspan(n_fed_, end - n_fed_), TENURE_PHASE_CHUNK)) {
     return 0;
   }
   const uint32_t mass_rows = policy().needs().mass_rows;
@@ -162,13 +163,7 @@ uint32_t Session::add_feed(Batch& batch, uint32_t max_rows) {
   const uint32_t n_mass = n_fed_ + n - std::clamp(first_mass, n_fed_, n_fed_ + n);
   const uint32_t first_row = batch.n_rows();
   if (!append_rows(batch, rows, TENURE_ROWS_PREFILL, n_mass)) return 0;
-  const std::vector<int32_t>& score = script().segments[segment_].score;
-  for (uint32_t i = n_fed_; i < n_fed_ + n && !score.empty(); ++i) {
-    if (i + 1 < n_text_) continue;
-    const uint32_t want = batch.want(first_row + i - n_fed_, {.flags = TENURE_WANT_LOGITS_AT | TENURE_WANT_LOGSUMEXP | TENURE_WANT_ARGMAX,
-                                                              .ids = std::span(&score[i + 1 - n_text_], 1)});
-    if (n_score_wants_++ == 0) first_score_want_ = want;
-  }
+  want_scores(batch, first_row, n);
   if (answer_ && n_fed_ + n == n_text_) want_sample(batch, first_row + n - 1);
   return n_rows_;
 }
@@ -186,6 +181,23 @@ uint32_t Session::add_decode(Batch& batch) {
 void Session::want_sample(Batch& batch, uint32_t row) {
   const uint32_t full = sampler_.needs_logits() ? uint32_t{TENURE_WANT_FULL} : 0u;
   sample_want_ = batch.want(row, {.flags = full | TENURE_WANT_ARGMAX | TENURE_WANT_LOGSUMEXP, .full = logits_});
+}
+
+// Of the n_rows of feed_ just added, those that a scored token comes out of.
+void Session::want_scores(Batch& batch, uint32_t first_row, uint32_t n_rows) {
+  const SegmentScript& segment = script().segments[segment_];
+  const uint32_t end = n_fed_ + n_rows;
+  const uint32_t first = std::max(n_fed_ + 1, n_text_) - 1;
+  if (segment.score.empty() || first >= end) return;
+  const size_t n_logits = segment.on_scored ? setup_.n_vocab : 0;
+  score_logits_.resize((end - first) * n_logits);
+  constexpr uint32_t figures = TENURE_WANT_LOGITS_AT | TENURE_WANT_LOGSUMEXP | TENURE_WANT_ARGMAX;
+  for (uint32_t i = first; i < end; ++i) {
+    const uint32_t want = batch.want(first_row + i - n_fed_, {.flags = figures | (segment.on_scored ? uint32_t{TENURE_WANT_FULL} : 0u),
+                                                              .ids = std::span(&segment.score[i + 1 - n_text_], 1),
+                                                              .full = std::span(score_logits_).subspan((i - first) * n_logits, n_logits)});
+    if (n_score_wants_++ == 0) first_score_want_ = want;
+  }
 }
 
 // ---- results out ----
@@ -206,12 +218,13 @@ void Session::accept(const Batch& batch) {
   if (sample_want_) accept_sample(batch);
   if (stage_ == Stage::done) return;
   note_policy_bytes();
+  const bool may_decide = decides() && !script().segments[segment_].probe;
   if (stage_ == Stage::feeding) {
     const uint32_t end = chunk_end();
     n_fed_ += n_rows_ - n_rebuild_rows_;
     const bool last = n_fed_ == n_text_ || n_fed_ == feed_.size();
     const bool on_chunk = (policy().when & TENURE_PHASE_CHUNK) != 0;
-    if (decides() && n_fed_ == end) {
+    if (may_decide && n_fed_ == end) {
       decision_ = {.phase = last && !on_chunk ? uint32_t{TENURE_PHASE_PREFILL_END} : uint32_t{TENURE_PHASE_CHUNK},
                    .last_chunk = last};
     }
@@ -234,7 +247,7 @@ void Session::accept_sample(const Batch& batch) {
 }
 
 void Session::accept_scores(const Batch& batch) {
-  const std::vector<int32_t>& score = script().segments[segment_].score;
+  const SegmentScript& segment = script().segments[segment_];
   for (uint32_t i = 0; i < n_score_wants_; ++i) {
     const tenure_logits& logits = batch.logits(first_score_want_ + i);
     if (logits.status != TENURE_OK) {
@@ -242,7 +255,8 @@ void Session::accept_scores(const Batch& batch) {
     }
     SegmentResult& result = current();
     *result.logprob += static_cast<double>(batch.logit_at(first_score_want_ + i, 0)) - logits.logsumexp;
-    result.n_correct += logits.argmax == score[result.n_scored] ? 1 : 0;
+    result.n_correct += logits.argmax == segment.score[result.n_scored] ? 1 : 0;
+    if (segment.on_scored) segment.on_scored(result.n_scored, std::span(score_logits_).subspan(size_t{i} * setup_.n_vocab, setup_.n_vocab));
     ++result.n_scored;
   }
 }

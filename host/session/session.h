@@ -90,7 +90,8 @@ class Session {
   bool policy_active() const { return !policy_dropped_ && stage_ != Stage::done; }
   // A decision may still come, so evidence of the coming rows counts.
   bool observes() const {
-    return decides() && (stage_ != Stage::decoding || !is_last_segment() || (policy().when & TENURE_PHASE_DECODE) != 0);
+    const bool probes = script().segments[segment_].probe;
+    return decides() && !probes && (stage_ != Stage::decoding || !is_last_segment() || (policy().when & TENURE_PHASE_DECODE) != 0);
   }
   KvCache& cache() { return *cache_; }
   const KvCache& cache() const { return *cache_; }
@@ -126,6 +127,7 @@ class Session {
   uint32_t add_decode(Batch& batch);
   bool append_rows(Batch& batch, std::span<const int32_t> rows, uint32_t kind, uint32_t n_mass_rows);
   void want_sample(Batch& batch, uint32_t row);
+  void want_scores(Batch& batch, uint32_t first_row, uint32_t n_rows);
   bool prepare(Batch& batch, std::span<const int32_t> rows, uint32_t phase);
   bool add_rebuilt(Batch& batch);
   void count_released();
@@ -146,6 +148,7 @@ class Session {
   PolicySequence inner_sequence_;
   Sampler sampler_;
   std::vector<float> logits_;  // (n_vocab) only when the sampler reads them
+  std::vector<float> score_logits_;  // (n_score_wants_, n_vocab) only when the segment reads them
   std::vector<int32_t> ids_;   // every token fed, by position
   std::vector<uint8_t> released_;  // (n_tokens) only when the policy may rebuild
   std::vector<PositionSpan> rebuilt_;  // spans named by the last prepare

@@ -15,7 +15,8 @@ HOST_ROOMS: dict[str, set[str]] = {
     "model": {"error", "tensor", "plugin", "weights", "cache"},
     "session": {"error", "tensor", "cache", "plugin", "sampler", "tokenizer", "record", "manifest", "model"},
     "engine": {"error", "tensor", "session", "model", "plugin", "cache", "weights"},
-    "eval": {"error", "tensor", "engine", "session", "record"},
+    # eval makes documents of token ids and draws what is in them
+    "eval": {"error", "tensor", "tokenizer", "sampler", "engine", "session", "record"},
     # graph loads what a cell names, so it sees the rooms that make a backend, a model and policies
     "graph": {"error", "tensor", "manifest", "plan", "plugin", "weights", "model", "engine", "session", "record", "eval"},
     "train": {"error", "tensor", "plan", "engine", "session", "record", "eval", "model", "plugin", "weights"},

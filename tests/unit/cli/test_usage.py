@@ -8,7 +8,7 @@ import unittest
 from program import ROOT, TENURE, USAGE, ProgramCase
 
 NAMES = ["run", "resume", "validate", "plan", "graph", "generate", "report", "plugin list", "plugin show", "plugin new", "plugin doctor",
-         "bench", "tokenize", "inspect", "demo", "doctor", "explain", "completion"]
+         "bench", "eval", "tokenize", "inspect", "demo", "doctor", "explain", "completion"]
 
 
 class Usage(ProgramCase):

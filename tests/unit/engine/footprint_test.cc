@@ -15,6 +15,7 @@ SegmentScript random_segment(std::mt19937& random, uint64_t seed, bool first) {
   if (asks == 0) segment.generate = 1 + random() % 60;
   if (asks == 1) segment.score = some_ids(1 + random() % 40, seed + 1);
   segment.fork = !first && random() % 3 == 0;
+  segment.probe = segment.fork && random() % 2 == 0;
   return segment;
 }
 

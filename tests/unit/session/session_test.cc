@@ -2,6 +2,7 @@
 #include "session/session.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "unit/session/session_driver.h"
 
@@ -255,6 +256,71 @@ TEST_CASE(
   for (size_t i = 3; i < 6; ++i) CHECK(run.steps[i].n_rebuilt == 0);  // named again: nothing to compute
   CHECK(run.steps[6].n_rebuilt == 20);                                // the turn had ended
   CHECK(run.result.rebuild_rows == 40);
+}
+
+TEST_CASE("session - no decision falls in a probe, and the trunk does not notice it") {
+  const PolicySettings& policy = bounded("h2o", 24, 16);
+  const Ids prompt = some_ids(80, 1), question = some_ids(40, 2), reply = some_ids(6, 3);
+  SegmentScript probe = forked(scored(question, reply));
+  const auto run_with = [&](bool is_probe) {
+    probe.probe = is_probe;
+    return drive(host(), script_of(policy, {text(prompt), probe, answer(question, 4)}));
+  };
+  const SeenRun fork = run_with(false), probed = run_with(true);
+  const auto decided = [](const SeenRun& run, size_t begin, size_t end) {
+    return std::count_if(run.steps.begin() + static_cast<ptrdiff_t>(begin), run.steps.begin() + static_cast<ptrdiff_t>(end),
+                         [](const SeenStep& step) { return step.decision.has_value(); });
+  };
+  // 80 tokens are 5 chunks; 40 and the 5 that are fed of the reply are 4 more.
+  REQUIRE(fork.steps.size() == probed.steps.size());
+  CHECK(decided(fork, 5, 9) == 4);
+  CHECK(decided(probed, 5, 9) == 0);
+  CHECK(probed.steps[8].n_slots == 24 + 45);
+  CHECK(probed.result.segments.at(1).released == 0);
+  CHECK(probed.result.segments[1].logprob != fork.result.segments.at(1).logprob);
+  CHECK(probed.result.segments.at(2).tokens == fork.result.segments.at(2).tokens);
+}
+
+TEST_CASE("session - in a probe the question may ask for rebuilt rows, the answer may not") {
+  constexpr int32_t trigger = 18;  // in no some_ids()
+  const Ids prompt = some_ids(64, 1), plain = some_ids(10, 2);
+  const auto n_rebuilt = [&](bool is_probe, const Ids& question, const Ids& reply) {
+    PolicySettings& policy =
+        host().policy("rebuild_test", {{"first", int64_t{0}}, {"n", int64_t{20}}, {"trigger", int64_t{trigger}}});
+    policy.budget = slots(24);
+    policy.chunk = 32;
+    SegmentScript fork = forked(scored(question, reply));
+    fork.probe = is_probe;
+    const SeenRun run = drive(host(), script_of(policy, {text(prompt), fork}));
+    REQUIRE(run.steps.size() == 4);  // two chunks, the question, the answer
+    CHECK(run.steps[3].n_slots == (is_probe ? 24 + run.result.rebuild_rows + 10 + 9 : run.steps[3].n_slots));
+    return std::pair(run.steps[2].n_rebuilt, run.steps[3].n_rebuilt);
+  };
+  const Ids asking = joined({{trigger}, some_ids(9, 3)});
+  CHECK(n_rebuilt(true, asking, plain) == std::pair(20u, 0u));
+  CHECK(n_rebuilt(true, plain, asking) == std::pair(0u, 0u));
+  CHECK(n_rebuilt(false, plain, asking) == std::pair(0u, 20u));
+}
+
+TEST_CASE("session - who listens gets the logits of every scored token, however a chunk is cut") {
+  const PolicySettings& full = host().policy("full");
+  const Ids prompt = some_ids(30, 1), reply = some_ids(9, 3);
+  for (uint32_t max_rows : {512u, 7u, 1u}) {
+    CAPTURE(max_rows);
+    SegmentScript segment = scored(prompt, reply);
+    double logprob = 0;
+    uint32_t n_seen = 0;
+    segment.on_scored = [&](uint32_t i, std::span<const float> logits) {
+      CHECK(i == n_seen++);
+      REQUIRE(logits.size() == host().config().n_vocab);
+      double sum = 0;
+      for (float logit : logits) sum += std::exp(static_cast<double>(logit));
+      logprob += logits[static_cast<size_t>(reply.at(i))] - std::log(sum);
+    };
+    const SeenRun run = drive(host(), script_of(full, {segment}), max_rows);
+    CHECK(n_seen == reply.size());
+    CHECK(run.result.segments.at(0).logprob.value() == doctest::Approx(logprob).epsilon(1e-5));
+  }
 }
 
 TEST_CASE("session - a curve has at most its points, evenly thinned") {

@@ -1,0 +1,37 @@
+#include "eval/suite.h"
+
+#include <algorithm>
+
+namespace tenure {
+namespace {
+
+bool belongs(const Question& question, Suite suite) {
+  const bool is_text = question.instrument == Instrument::continuation;
+  return suite == Suite::all || is_text == (suite == Suite::text);
+}
+
+}  // namespace
+
+std::vector<Document> suite_documents(const DocumentMaker& maker, Suite suite, uint32_t n) {
+  std::vector<Document> documents;
+  for (uint32_t i = 0; i < n; ++i) documents.push_back(maker.text_document(i));
+  for (uint32_t i = 0; i < (n + 1) / 2 && suite != Suite::text; ++i)
+    documents.push_back(maker.noise_document(i));
+  for (Document& document : documents) {
+    std::erase_if(document.questions, [&](const Question& question) { return !belongs(question, suite); });
+  }
+  return documents;
+}
+
+uint64_t longest_path(const std::vector<Document>& documents) {
+  uint64_t longest = 0;
+  for (const Document& document : documents) {
+    for (const Question& question : document.questions) {
+      longest =
+          std::max<uint64_t>(longest, document.ids.size() + question.lead.size() + question.answer.size());
+    }
+  }
+  return longest;
+}
+
+}  // namespace tenure
