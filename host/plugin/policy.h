@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "plugin/library.h"
+#include "plugin/policy_watch.h"
 #include "plugin/status.h"
 
 namespace tenure {
@@ -64,6 +65,9 @@ class Policy {
   const std::string& id() const;
   const PluginManifest& manifest() const;
   const PolicyNeeds& needs() const;
+  const Library& library() const;
+  // From now on, before the first sequence begins. The watch outlives them all.
+  void watch(PolicyWatch&) const;
 
   // Which optional hooks the plugin has; the host builds no view for a hook that is not there.
   bool has_prepare() const;
