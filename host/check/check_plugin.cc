@@ -34,11 +34,22 @@ class Checker {
   }
 
  private:
+  // What compares runs can be judged only where a run is like another.
+  std::optional<Rule> spoils(Rule rule) const {
+    if (rule <= Rule::deterministic || rule > Rule::bad_evidence) return std::nullopt;
+    for (const CheckResult& result : report_.results) {
+      const bool compares = result.rule == Rule::deterministic || result.rule == Rule::interleaved;
+      if (compares && result.verdict.outcome == Outcome::failed) return result.rule;
+    }
+    return std::nullopt;
+  }
+
   CheckResult skip(Rule rule) const {
     return {.rule = rule, .verdict = Verdict::skipped(fmt::format("`{}` came first", info(*over_).id))};
   }
 
   CheckResult check(const RuleInfo& rule) {
+    if (const std::optional<Rule> broken = spoils(rule.rule)) return {.rule = rule.rule, .verdict = Verdict::stopped(*broken, {})};
     std::vector<std::string> words = wish_.command;
     words.emplace_back(rule.id);
     const ChildEnd end = run_child(words, wish_.time_limit);

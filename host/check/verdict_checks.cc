@@ -18,14 +18,25 @@ std::string list_of(E value) {
 std::vector<Variant> variants_of(const PluginManifest& manifest) {
   std::vector<Variant> variants = {usual_variant()};
   for (const char* scope : {"head", "layer", "global"}) variants.push_back(usual_variant({{"budget_scope", fmt::format("\"{}\"", scope)}}));
-  for (const Phase phase : manifest.needs.phases) variants.push_back(usual_variant({{"when", list_of(phase)}}));
-  for (const PositionMode mode : manifest.needs.positions) {
-    variants.push_back(usual_variant({{"positions", fmt::format("\"{}\"", name_of(mode))}}));
+  for (const Phase phase : manifest.needs.phases) {
+    for (const PositionMode mode : manifest.needs.positions) {
+      variants.push_back(usual_variant({{"when", list_of(phase)}, {"positions", fmt::format("\"{}\"", name_of(mode))}}));
+    }
   }
   variants.push_back(usual_variant({{"n_sink", "3"}, {"n_recent", "5"}, {"n_stabilizers", "2"}, {"n_local", "2"}}));
   variants.push_back(usual_variant({{"budget", "1"}}));
   variants.push_back(usual_variant({{"period", "4"}, {"slack", "3"}}));
   return variants;
+}
+
+// Nothing: refused with a reason before anything ran, so it does not claim to work like this.
+std::optional<LoadedPolicy> load_if_combined(Subject& subject, const Variant& variant) {
+  try {
+    return subject.load(variant);
+  } catch (const Error& error) {
+    if (error.code() != Code::unsupported_combination) throw;
+    return std::nullopt;
+  }
 }
 
 // Three prompts at a time, longer and shorter than the budget; the second has two turns.
@@ -50,23 +61,18 @@ Verdict check_verdicts(Subject& subject, Rule rule) {
   uint32_t n_variants = 0;
   std::optional<Verdict> stop;
   for (const Variant& variant : variants_of(subject.manifest())) {
-    LoadedPolicy policy;
-    try {
-      policy = subject.load(variant);
-    } catch (const Error& error) {
-      if (error.code() != Code::unsupported_combination) throw;
-      continue;  // refused with a reason before anything ran: it does not claim to work like this
-    }
-    const std::vector<SessionResult> results = subject.run(scripts_of(subject, policy));
-    if (policy.referee->was_unsupported()) continue;
-    const std::vector<Breach>& breaches = policy.referee->breaches();
+    const std::optional<LoadedPolicy> policy = load_if_combined(subject, variant);
+    if (!policy) continue;
+    const std::vector<SessionResult> results = subject.run(scripts_of(subject, *policy));
+    if (policy->referee->was_unsupported()) continue;
+    const std::vector<Breach>& breaches = policy->referee->breaches();
     const auto own = std::find_if(breaches.begin(), breaches.end(), [&](const Breach& breach) { return breach.rule == rule; });
     if (own != breaches.end()) return Verdict::failed(fmt::format("{} ({})", own->text, variant.text()));
-    if (const auto found = trouble(policy, results); found && !stop) {
+    if (const auto found = trouble(*policy, results); found && !stop) {
       stop = *found;
       stop->text += fmt::format(" ({})", variant.text());
     }
-    n_decisions += policy.referee->n_decisions();
+    n_decisions += policy->referee->n_decisions();
     ++n_variants;
   }
   if (stop) return *stop;
@@ -75,20 +81,29 @@ Verdict check_verdicts(Subject& subject, Rule rule) {
 }
 
 Verdict check_phases(Subject& subject) {
-  const PluginNeeds& needs = subject.manifest().needs;
-  std::string seen;
-  for (const Phase phase : needs.phases) {
-    for (const PositionMode mode : needs.positions) {
-      const Variant variant = usual_variant({{"when", list_of(phase)}, {"positions", fmt::format("\"{}\"", name_of(mode))}});
-      const LoadedPolicy policy = subject.load(variant);
-      // The first turn's prompt is over the budget, and its answer is longer than any slack of ours.
-      const std::vector<SessionResult> results = subject.run({subject.script(policy, 1, 100, 40)});
-      if (const auto stop = trouble(policy, results)) return *stop;
-      if (results[0].released == 0) return Verdict::failed(fmt::format("released nothing with {}", variant.text()));
-      seen += fmt::format("{}{}/{}", seen.empty() ? "" : ", ", name_of(phase), name_of(mode));
+  uint32_t n_tried = 0, n_refused = 0;
+  for (const Variant& variant : variants_of(subject.manifest())) {
+    const std::optional<LoadedPolicy> policy = load_if_combined(subject, variant);
+    if (!policy) {
+      ++n_refused;
+      continue;
     }
+    // The prompt is over the budget, and the answer longer than any slack of ours.
+    const std::vector<SessionResult> results = subject.run({subject.script(*policy, 1, 100, 40)});
+    if (policy->referee->was_unsupported()) {
+      ++n_refused;
+      continue;
+    }
+    if (auto stop = trouble(*policy, results)) {
+      stop->text += fmt::format(" ({})", variant.text());
+      if (stop->by == Rule::runs) stop->by = Rule::phases;
+      return *stop;
+    }
+    if (results[0].released == 0) return Verdict::failed(fmt::format("released nothing ({})", variant.text()));
+    ++n_tried;
   }
-  return Verdict::ok(seen);
+  if (n_tried == 0) return Verdict::failed("refuses every phase, position mode and budget scope");
+  return Verdict::ok(fmt::format("{} variants{}", n_tried, n_refused > 0 ? fmt::format(", {} refused as unsupported", n_refused) : ""));
 }
 
 }  // namespace tenure
