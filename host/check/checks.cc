@@ -109,6 +109,8 @@ Verdict refused(const Error& error, Rule rule) {
 
 }  // namespace
 
+void validate(const SubjectSource& source) { Subject(source).plan_of(usual_variant()); }
+
 Verdict run_check(const SubjectSource& source, Rule rule) {
   Verdict verdict;
   try {

@@ -30,6 +30,8 @@ Verdict check_parameters(Subject&);
 Verdict check_leaks(Subject&);
 Verdict check_heap(Subject&);
 
+// Throws Error when the source's settings are not what the plugin takes. Runs no plugin code.
+void validate(const SubjectSource& source);
 // One check, in this process. Never throws what a plugin or a pipeline is to blame for.
 Verdict run_check(const SubjectSource& source, Rule rule);
 

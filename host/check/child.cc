@@ -47,7 +47,9 @@ pid_t spawn(const std::vector<std::string>& words, const Notes& notes, const Out
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   std::string variable = fmt::format("{}={}", notes_variable, notes.descriptor());
-  std::vector<char*> environment;
+  // Chunks that a thread keeps for itself would look like memory of whoever freed them.
+  std::string tunables = "GLIBC_TUNABLES=glibc.malloc.tcache_count=0";
+  std::vector<char*> environment = {tunables.data()};
   for (char** entry = environ; *entry != nullptr; ++entry) environment.push_back(*entry);
   environment.push_back(variable.data());
   environment.push_back(nullptr);

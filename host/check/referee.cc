@@ -1,20 +1,16 @@
 #include "check/referee.h"
 
 #include <fmt/format.h>
-#include <malloc.h>
 
 #include <algorithm>
 #include <cmath>
+
+#include "check/heap.h"
 
 namespace tenure {
 namespace {
 
 using Hook = WatchedKeepset::Hook;
-
-uint64_t heap_in_use() {
-  const struct mallinfo2 info = mallinfo2();
-  return info.uordblks + info.hblkhd;
-}
 
 uint64_t history_of(const tenure_view& view) {
   Digest digest;
@@ -71,7 +67,9 @@ WatchedKeepset& Referee::keepset(size_t i) {
 
 tenure_keepset* Referee::open(size_t i, const WatchedKeepset::Call& call) {
   n_open_ = i + 1;
-  return keepset(i).open(call);
+  WatchedKeepset::Call measured = call;
+  measured.heap_of_host = measures_heap_ ? &heap_of_host_ : nullptr;
+  return keepset(i).open(measured);
 }
 
 tenure_keepset* Referee::prepare(const tenure_view& view, tenure_keepset& host) {
@@ -105,11 +103,12 @@ std::span<tenure_keepset* const> Referee::select(uint32_t layer, std::span<const
 
 void Referee::enter(const char* hook) {
   if (note_hook_) note_hook_(hook);
+  heap_of_host_ = 0;
   if (measures_heap_) heap_at_enter_ = heap_in_use();
 }
 
 void Referee::leave(const Status& status, std::span<const tenure_status> statuses) {
-  if (measures_heap_) heap_bytes_ += static_cast<int64_t>(heap_in_use() - heap_at_enter_);
+  if (measures_heap_) heap_bytes_ += heap_in_use() - heap_at_enter_ - heap_of_host_;
   if (note_hook_) note_hook_(nullptr);
   unsupported_ |= status.code == TENURE_UNSUPPORTED || std::count(statuses.begin(), statuses.end(), TENURE_UNSUPPORTED) > 0;
   for (size_t i = 0; i < n_open_; ++i) {

@@ -116,7 +116,8 @@ class Referee : public PolicyWatch {
   std::vector<Breach> breaches_;
 
   bool measures_heap_ = false;
-  uint64_t heap_at_enter_ = 0;
+  int64_t heap_at_enter_ = 0;
+  int64_t heap_of_host_ = 0;  // of them, what verbs made the host take
   int64_t heap_bytes_ = 0;
   std::vector<std::pair<uint32_t, int64_t>> heap_marks_;  // tokens, heap_bytes
 };

@@ -1,10 +1,10 @@
 // What a policy is made of and what it holds: needs, parameters, memory.
 #include <fmt/format.h>
-#include <malloc.h>
 
 #include <algorithm>
 
 #include "check/checks.h"
+#include "check/heap.h"
 #include "error/error.h"
 #include "plan/load.h"
 
@@ -12,11 +12,6 @@ namespace tenure {
 namespace {
 
 constexpr int64_t generous = 8192;  // bytes of heap that may come and go without meaning anything
-
-int64_t heap_in_use() {
-  const struct mallinfo2 info = mallinfo2();
-  return static_cast<int64_t>(info.uordblks + info.hblkhd);
-}
 
 std::string toml_of(const ParamValue& value) {
   const std::string text = to_text(value);
@@ -79,6 +74,8 @@ Verdict check_create(Subject& subject) {
 }
 
 Verdict check_parameters(Subject& subject) {
+  const LoadedPolicy usual = subject.load(usual_variant());
+  if (const auto stop = trouble(usual, subject.run(four(subject, usual)))) return *stop;
   std::string tried;
   for (const ParamSpec& spec : subject.manifest().params) {
     for (const ParamValue& value : extremes_of(spec)) {

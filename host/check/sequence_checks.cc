@@ -16,6 +16,8 @@ std::vector<SessionScript> crowd(const Subject& subject, const LoadedPolicy& pol
           subject.script(policy, 4, 130, 4)};
 }
 
+std::string calls(const Trace& trace) { return trace.empty() ? "" : fmt::format(", {} calls", trace.size()); }
+
 // Whether the answers or decisions differ, and where first.
 std::optional<std::string> difference(const std::vector<SessionResult>& some, const std::vector<SessionResult>& others, const Trace& trace,
                                       const Trace& other_trace) {
@@ -49,7 +51,7 @@ Verdict check_deterministic(Subject& subject) {
   if (const auto at = difference(results, anew, trace, second.referee->take_trace())) {
     return Verdict::failed("created anew it decided otherwise: " + *at);
   }
-  return Verdict::ok(fmt::format("{} calls, three times", trace.size()));
+  return Verdict::ok(fmt::format("{} sequences{}, three times", results.size(), calls(trace)));
 }
 
 Verdict check_chunk_invariant(Subject& subject) {
@@ -94,7 +96,7 @@ Verdict check_interleaved(Subject& subject) {
   if (const auto at = difference(alone, together, trace, policy.referee->take_trace())) {
     return Verdict::failed("differs beside other sequences: " + *at);
   }
-  return Verdict::ok(fmt::format("{} sequences, {} calls", alone.size(), trace.size()));
+  return Verdict::ok(fmt::format("{} sequences{}", alone.size(), calls(trace)));
 }
 
 Verdict check_forked(Subject& subject) {

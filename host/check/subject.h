@@ -50,6 +50,8 @@ class Subject {
   uint64_t seed() const { return source_.seed; }
   const tenure_model_info& model_info() const { return runtime_.model_info().abi(); }
 
+  // What load() will run. Throws Error for keys and values that the plugin does not take.
+  Plan plan_of(const Variant& variant) const;
   // Creates the policy anew and starts an engine. Throws Error. The result lives until unload().
   LoadedPolicy load(const Variant& variant);
   // Destroys every loaded policy.
@@ -70,7 +72,6 @@ class Subject {
 
  private:
   std::string keys_of(const Variant& variant) const;
-  Plan plan_of(const Variant& variant) const;
 
   SubjectSource source_;
   PluginSearch search_;

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "check/heap.h"
+
 namespace tenure {
 
 const tenure_head_view& head_of(const tenure_view& view, uint32_t index) {
@@ -21,6 +23,15 @@ tenure_keepset* WatchedKeepset::open(const Call& call) {
   n_rebuilt_ = 0;
   said_ = {};
   return &abi_;
+}
+
+template <typename Verb>
+tenure_status WatchedKeepset::pass_on(Verb&& verb) {
+  if (call_.heap_of_host == nullptr) return verb(call_.host);
+  const int64_t before = heap_in_use();
+  const tenure_status status = verb(call_.host);
+  *call_.heap_of_host += heap_in_use() - before;
+  return status;
 }
 
 std::string WatchedKeepset::place() const {
@@ -54,7 +65,7 @@ tenure_status WatchedKeepset::score(tenure_keepset* keepset, uint32_t layer, con
   WatchedKeepset& self = *static_cast<WatchedKeepset*>(keepset->ctx);
   if (self.is_in_place("score", layer)) self.judge_scores(scores, n_keep);
   if (self.call_.hook == Hook::none) return TENURE_INVALID_STATE;
-  return self.call_.host->score(self.call_.host, layer, scores, n_keep, error);
+  return self.pass_on([&](tenure_keepset* host) { return host->score(host, layer, scores, n_keep, error); });
 }
 
 tenure_status WatchedKeepset::keep(tenure_keepset* keepset, uint32_t layer, const uint32_t* offsets, const uint32_t* slots,
@@ -62,7 +73,7 @@ tenure_status WatchedKeepset::keep(tenure_keepset* keepset, uint32_t layer, cons
   WatchedKeepset& self = *static_cast<WatchedKeepset*>(keepset->ctx);
   if (self.is_in_place("keep", layer)) self.judge_kept(offsets, slots);
   if (self.call_.hook == Hook::none) return TENURE_INVALID_STATE;
-  return self.call_.host->keep(self.call_.host, layer, offsets, slots, error);
+  return self.pass_on([&](tenure_keepset* host) { return host->keep(host, layer, offsets, slots, error); });
 }
 
 tenure_status WatchedKeepset::rebuild(tenure_keepset* keepset, int32_t first_pos, uint32_t n, tenure_error* error) {
@@ -76,7 +87,7 @@ tenure_status WatchedKeepset::rebuild(tenure_keepset* keepset, int32_t first_pos
   } else {
     self.judge_rebuild(first_pos, n);
   }
-  return self.call_.host->rebuild(self.call_.host, first_pos, n, error);
+  return self.pass_on([&](tenure_keepset* host) { return host->rebuild(host, first_pos, n, error); });
 }
 
 void WatchedKeepset::judge_scores(const float* const* scores, const uint32_t* n_keep) {

@@ -48,6 +48,7 @@ class WatchedKeepset {
     tenure_keepset* host = nullptr;
     bool spoilt = false;
     uint32_t max_rebuild_rows = 0;
+    int64_t* heap_of_host = nullptr;  // grows by what the host takes from the heap; NULL: nobody asks
   };
   tenure_keepset* open(const Call& call);
   // From now on a verb is one too late.
@@ -60,6 +61,8 @@ class WatchedKeepset {
   static tenure_status score(tenure_keepset*, uint32_t layer, const float* const* scores, const uint32_t* n_keep, tenure_error*);
   static tenure_status keep(tenure_keepset*, uint32_t layer, const uint32_t* offsets, const uint32_t* slots, tenure_error*);
   static tenure_status rebuild(tenure_keepset*, int32_t first_pos, uint32_t n, tenure_error*);
+  template <typename Verb>
+  tenure_status pass_on(Verb&& verb);
   bool is_in_place(const char* verb, uint32_t layer);
   void judge_scores(const float* const* scores, const uint32_t* n_keep);
   void judge_kept(const uint32_t* offsets, const uint32_t* slots);

@@ -111,7 +111,9 @@ void require_parameters(const SubjectSource& source) {
 int check(const Arguments& arguments) {
   PluginFile plugin = plugin_operand(arguments);
   if (arguments.has("rule")) return check_here(arguments, std::move(plugin));
-  require_parameters(source_of(arguments, plugin));
+  const SubjectSource source = source_of(arguments, plugin);
+  require_parameters(source);
+  validate(source);
   const uint64_t limit = count_option(arguments, "time-limit").value_or(60);
   if (limit == 0 || limit > 86400) throw Error(Code::usage, "--time-limit takes 1 to 86400 seconds");
   const CheckReport report = check_plugin({.plugin = plugin,

@@ -95,6 +95,7 @@ static tenure_status begin(tenure_policy* self, const tenure_call* call, const t
                            tenure_error* error) {
   (void)call, (void)error;
   if (!info->forked) self->n_selects = 0;
+  if (BREAKS == VERBS_LATE && self->last != NULL) self->last->rebuild(self->last, 0, 1, error);
   tenure_seq* seq = self->mem->alloc(self->host, sizeof *seq, _Alignof(tenure_seq));
   if (seq == NULL) return TENURE_OOM_HOST;
   memset(seq, 0, sizeof *seq);
@@ -206,15 +207,14 @@ static tenure_status select_newest(tenure_policy* self, const tenure_call* call,
   if (status != TENURE_OK) return status;
   for (uint32_t s = 0; s < n; ++s) {
     tenure_seq* seq = views[s]->seq;
-    if (BREAKS == VERBS_LATE && self->last != NULL && self->last != keepsets[s]) self->last->score(self->last, layer, NULL, NULL, error);
-    if (BREAKS == VERBS_LATE) self->last = keepsets[s];
+    self->last = keepsets[s];
     if (BREAKS == BUDGET_SAYS_NOTHING) continue;
     if (BREAKS == FINITE_SCORES) {
       statuses[s] = score_badly(keepsets[s], layer, views[s], error);
       continue;
     }
     const uint32_t counter = BREAKS == DETERMINISTIC ? n_ever : BREAKS == INTERLEAVED ? self->n_selects : BREAKS == FORKED ? seq->n_selects : 0;
-    keep_newest(self, views[s], BREAKS == CHUNK_INVARIANT || counter % 7 == 3);
+    keep_newest(self, views[s], BREAKS == CHUNK_INVARIANT || counter % 5 == 3);
     statuses[s] = keepsets[s]->keep(keepsets[s], layer, self->offsets, self->slots, error);
     ++n_ever;
     ++self->n_selects;
