@@ -17,11 +17,14 @@ bool stops_the_rest(const CheckResult& result) {
   return basic && (result.verdict.outcome == Outcome::failed || result.verdict.outcome == Outcome::stopped);
 }
 
-std::string first_words(const std::string& text) { return text.empty() ? "" : fmt::format(" (it said: {})", text.substr(0, 200)); }
+std::string first_words(const std::string& text) {
+  return text.empty() ? "" : fmt::format(" (it said: {})", text.substr(0, 200));
+}
 
 class Checker {
  public:
-  explicit Checker(const CheckWish& wish) : wish_(wish), report_{.plugin = wish.plugin, .seed = wish.seed, .results = {}} {}
+  explicit Checker(const CheckWish& wish)
+      : wish_(wish), report_{.plugin = wish.plugin, .seed = wish.seed, .results = {}} {}
 
   CheckReport run() {
     for (const RuleInfo& rule : rules()) {
@@ -49,7 +52,8 @@ class Checker {
   }
 
   CheckResult check(const RuleInfo& rule) {
-    if (const std::optional<Rule> broken = spoils(rule.rule)) return {.rule = rule.rule, .verdict = Verdict::stopped(*broken, {})};
+    if (const std::optional<Rule> broken = spoils(rule.rule))
+      return {.rule = rule.rule, .verdict = Verdict::stopped(*broken, {})};
     std::vector<std::string> words = wish_.command;
     words.emplace_back(rule.id);
     const ChildEnd end = run_child(words, wish_.time_limit);
@@ -60,7 +64,8 @@ class Checker {
     }
     // One bug, one failed rule: who dies like that again is not failed again.
     const auto [first, is_new] = deaths_.try_emplace(end.death, rule.rule);
-    result.verdict = is_new ? Verdict::failed(end.death + first_words(end.last_words)) : Verdict::stopped(first->second, end.death);
+    result.verdict = is_new ? Verdict::failed(end.death + first_words(end.last_words))
+                            : Verdict::stopped(first->second, end.death);
     return result;
   }
 
@@ -68,10 +73,12 @@ class Checker {
   void blame() {
     for (const CheckResult& stopped : report_.results) {
       if (stopped.verdict.outcome != Outcome::stopped) continue;
-      const auto broken = std::find_if(report_.results.begin(), report_.results.end(),
-                                       [&](const CheckResult& result) { return result.rule == stopped.verdict.by; });
+      const auto broken =
+          std::find_if(report_.results.begin(), report_.results.end(),
+                       [&](const CheckResult& result) { return result.rule == stopped.verdict.by; });
       if (broken == report_.results.end() || broken->verdict.outcome == Outcome::failed) continue;
-      broken->verdict = Verdict::failed(fmt::format("{} (seen in `{}`)", stopped.verdict.text, info(stopped.rule).id));
+      broken->verdict =
+          Verdict::failed(fmt::format("{} (seen in `{}`)", stopped.verdict.text, info(stopped.rule).id));
     }
   }
 
@@ -84,7 +91,8 @@ class Checker {
 }  // namespace
 
 size_t CheckReport::count(Outcome outcome) const {
-  return static_cast<size_t>(std::count_if(results.begin(), results.end(), [&](const CheckResult& r) { return r.verdict.outcome == outcome; }));
+  return static_cast<size_t>(std::count_if(
+      results.begin(), results.end(), [&](const CheckResult& r) { return r.verdict.outcome == outcome; }));
 }
 
 bool CheckReport::is_refused() const {
@@ -97,6 +105,8 @@ int CheckReport::exit_code() const {
   return count(Outcome::failed) > 0 ? exit_gate : exit_ok;
 }
 
-CheckReport check_plugin(const CheckWish& wish) { return Checker(wish).run(); }
+CheckReport check_plugin(const CheckWish& wish) {
+  return Checker(wish).run();
+}
 
 }  // namespace tenure

@@ -6,7 +6,7 @@
 
 namespace tenure {
 
-Variant usual_variant(std::vector<std::pair<std::string, std::string>> more) {
+Variant usual_variant(Keys more) {
   Variant variant{.keys = {{"chunk", "16"}, {"budget", "24"}}};
   for (auto& key : more) {
     std::erase_if(variant.keys, [&](const auto& usual) { return usual.first == key.first; });
@@ -34,7 +34,8 @@ namespace {
 // A library alone: mapping it, its entry and its init.
 Verdict check_load(const SubjectSource& source) {
   const Library library(source.plugin, HostLoan{.log = source.log});
-  return Verdict::ok(fmt::format("ABI minor {}, sha256 {}", library.agreed_minor(), library.sha256().substr(0, 16)));
+  return Verdict::ok(
+      fmt::format("ABI minor {}, sha256 {}", library.agreed_minor(), library.sha256().substr(0, 16)));
 }
 
 Verdict dispatch(const SubjectSource& source, Rule rule) {
@@ -97,7 +98,8 @@ Verdict refused(const Error& error, Rule rule) {
     case Code::unsupported_combination:
       return {.outcome = Outcome::unavailable, .text = text};
     case Code::plugin_abi:
-      // The table's and the entry's numbers are the loader's to judge; needs() is the only hook with this code.
+      // The table's and the entry's numbers are the loader's to judge; needs() is the only hook with this
+      // code.
       if (rule == Rule::load) return {.outcome = Outcome::unavailable, .text = text};
       return Verdict::stopped(Rule::needs, text);
     case Code::plugin_failed:
@@ -109,7 +111,9 @@ Verdict refused(const Error& error, Rule rule) {
 
 }  // namespace
 
-void validate(const SubjectSource& source) { Subject(source).plan_of(usual_variant()); }
+void validate(const SubjectSource& source) {
+  Subject(source).plan_of(usual_variant());
+}
 
 Verdict run_check(const SubjectSource& source, Rule rule) {
   Verdict verdict;

@@ -1,5 +1,5 @@
-// The checks: each drives the policy under test its own way and says how that ended. They throw Error where the policy cannot
-// be had; run_check() turns that into a verdict too.
+// The checks: each drives the policy under test its own way and says how that ended. They throw Error where
+// the policy cannot be had; run_check() turns that into a verdict too.
 #pragma once
 
 #include <vector>
@@ -10,9 +10,10 @@
 namespace tenure {
 
 // What most checks run: a budget that every prompt exceeds, over chunks that are shorter than it.
-Variant usual_variant(std::vector<std::pair<std::string, std::string>> more = {});
+Variant usual_variant(Keys more = {});
 
-// Whether these runs can be judged at all: a rule that was broken on the way, or a failed request, stops a check.
+// Whether these runs can be judged at all: a rule that was broken on the way, or a failed request, stops a
+// check.
 std::optional<Verdict> trouble(const LoadedPolicy& policy, const std::vector<SessionResult>& results);
 
 Verdict check_needs(Subject&);

@@ -62,10 +62,12 @@ pid_t spawn(const std::vector<std::string>& words, const Notes& notes, const Out
   posix_spawnattr_init(&attributes);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);  // so that what it starts is ended with it
   pid_t child = -1;
-  const int failure = posix_spawn(&child, words.front().c_str(), &actions, &attributes, argv.data(), environment.data());
+  const int failure =
+      posix_spawn(&child, words.front().c_str(), &actions, &attributes, argv.data(), environment.data());
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
-  if (failure != 0) throw Error(Code::internal, fmt::format("cannot start {}: {}", words.front(), std::strerror(failure)));
+  if (failure != 0)
+    throw Error(Code::internal, fmt::format("cannot start {}: {}", words.front(), std::strerror(failure)));
   return child;
 }
 

@@ -1,4 +1,5 @@
-// One check in a process of its own: a crash, an exit or a hang of the plugin is that check's failure and nobody else's.
+// One check in a process of its own: a crash, an exit or a hang of the plugin is that check's failure and
+// nobody else's.
 #pragma once
 
 #include <chrono>

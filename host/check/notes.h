@@ -1,5 +1,5 @@
-// What a checking process leaves for the one that started it, in memory of both: the hook it is in, so that a crash has a
-// place, and its verdict.
+// What a checking process leaves for the one that started it, in memory of both: the hook it is in, so that a
+// crash has a place, and its verdict.
 #pragma once
 
 #include <optional>

@@ -1,5 +1,5 @@
-// Watches one policy while the engine runs it: which rules its verdicts break, what it decided for which history, what its
-// hooks took from the heap. Engine's thread while sequences run; anybody's between runs.
+// Watches one policy while the engine runs it: which rules its verdicts break, what it decided for which
+// history, what its hooks took from the heap. Engine's thread while sequences run; anybody's between runs.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,8 @@ struct Breach {
   std::string text;
 };
 
-// One call of a hook for one sequence. The tokens fed so far name the sequence, so that it is found again in another run.
+// One call of a hook for one sequence. The tokens fed so far name the sequence, so that it is found again in
+// another run.
 struct Occasion {
   uint64_t history = 0;  // digest of the token ids
   uint32_t n_tokens = 0;
@@ -44,8 +45,8 @@ class Referee : public PolicyWatch {
 
   // ---- what to do; between runs ----
 
-  // Of sequences that begin with the token `first_id`: once, when more than after_tokens were fed, this value takes the place
-  // of a number in every array of the evidence.
+  // Of sequences that begin with the token `first_id`: once, when more than after_tokens were fed, this value
+  // takes the place of a number in every array of the evidence.
   struct Spoiler {
     int32_t first_id = -1;
     uint32_t after_tokens = 0;
@@ -64,7 +65,8 @@ class Referee : public PolicyWatch {
   // Something not finite stayed in the state or the scores of a sequence whose evidence was spoilt.
   const std::optional<std::string>& poison() const { return poison_; }
   bool has_spoilt() const { return n_spoilt_ > 0; }
-  // Bytes that hooks took from the heap and did not give back, at the first call after so many tokens, and now.
+  // Bytes that hooks took from the heap and did not give back, at the first call after so many tokens, and
+  // now.
   int64_t heap_bytes() const { return heap_bytes_; }
   std::optional<int64_t> heap_bytes_at(uint32_t n_tokens) const;
   void measure_heap(bool yes) { measures_heap_ = yes; }
@@ -76,7 +78,8 @@ class Referee : public PolicyWatch {
   // ---- PolicyWatch ----
 
   tenure_keepset* prepare(const tenure_view&, tenure_keepset&) override;
-  std::span<const tenure_evidence* const> observe(uint32_t layer, std::span<const tenure_evidence* const>) override;
+  std::span<const tenure_evidence* const> observe(uint32_t layer,
+                                                  std::span<const tenure_evidence* const>) override;
   std::span<tenure_keepset* const> select(uint32_t layer, std::span<const tenure_view* const>,
                                           std::span<tenure_keepset* const>) override;
   void enter(const char* hook) override;

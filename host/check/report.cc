@@ -9,12 +9,14 @@ namespace {
 
 std::string heading(const CheckReport& report) {
   const PluginManifest& manifest = report.plugin.manifest;
-  return fmt::format("{} \"{}\" {}, {}", name_of(manifest.kind), manifest.id, manifest.version, report.plugin.library.string());
+  return fmt::format("{} \"{}\" {}, {}", name_of(manifest.kind), manifest.id, manifest.version,
+                     report.plugin.library.string());
 }
 
 // Why a stopped check was not judged.
 std::string text_of(const Verdict& verdict) {
-  return verdict.outcome == Outcome::stopped ? fmt::format("stopped by a broken `{}`", info(verdict.by).id) : verdict.text;
+  return verdict.outcome == Outcome::stopped ? fmt::format("stopped by a broken `{}`", info(verdict.by).id)
+                                             : verdict.text;
 }
 
 std::string xml(std::string_view text) {
@@ -35,13 +37,15 @@ std::string text_of(const CheckReport& report) {
   std::string text = heading(report) + "\n";
   for (const CheckResult& result : report.results) {
     const RuleInfo& rule = info(result.rule);
-    const bool failed = result.verdict.outcome == Outcome::failed || result.verdict.outcome == Outcome::unavailable;
-    text += fmt::format("{:<8} {:<16} {}{}\n", name_of(result.verdict.outcome), rule.id, failed ? fmt::format("\"{}\": ", rule.promise) : "",
-                        text_of(result.verdict));
+    const bool failed =
+        result.verdict.outcome == Outcome::failed || result.verdict.outcome == Outcome::unavailable;
+    text += fmt::format("{:<8} {:<16} {}{}\n", name_of(result.verdict.outcome), rule.id,
+                        failed ? fmt::format("\"{}\": ", rule.promise) : "", text_of(result.verdict));
   }
   const size_t n_failed = report.count(Outcome::failed);
   const size_t n_skipped = report.count(Outcome::skipped) + report.count(Outcome::stopped);
-  text += fmt::format("{} ok, {} failed, {} skipped; seed {}\n", report.count(Outcome::ok), n_failed, n_skipped, report.seed);
+  text += fmt::format("{} ok, {} failed, {} skipped; seed {}\n", report.count(Outcome::ok), n_failed,
+                      n_skipped, report.seed);
   if (report.plugin.manifest.kind == PluginKind::backend) {
     text += "a backend's ops, layouts and evidence are not compared with a reference here\n";
   }
@@ -80,7 +84,8 @@ std::string junit_of(const CheckReport& report) {
   for (const CheckResult& result : report.results) {
     seconds += result.seconds;
     const std::string text = xml(text_of(result.verdict));
-    cases += fmt::format("  <testcase classname=\"{}\" name=\"{}\" time=\"{:.3f}\">", xml(report.plugin.manifest.id), info(result.rule).id, result.seconds);
+    cases += fmt::format("  <testcase classname=\"{}\" name=\"{}\" time=\"{:.3f}\">",
+                         xml(report.plugin.manifest.id), info(result.rule).id, result.seconds);
     switch (result.verdict.outcome) {
       case Outcome::ok:
         break;
@@ -97,9 +102,11 @@ std::string junit_of(const CheckReport& report) {
   }
   const size_t n_skipped = report.count(Outcome::skipped) + report.count(Outcome::stopped);
   return fmt::format(
-      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"tenure plugin check {}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\" "
+      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"tenure plugin check {}\" tests=\"{}\" "
+      "failures=\"{}\" skipped=\"{}\" "
       "time=\"{:.3f}\">\n{}</testsuite>\n",
-      xml(report.plugin.manifest.id), report.results.size(), report.count(Outcome::failed) + report.count(Outcome::unavailable), n_skipped, seconds, cases);
+      xml(report.plugin.manifest.id), report.results.size(),
+      report.count(Outcome::failed) + report.count(Outcome::unavailable), n_skipped, seconds, cases);
 }
 
 }  // namespace tenure

@@ -15,7 +15,8 @@ constexpr int64_t generous = 8192;  // bytes of heap that may come and go withou
 
 std::string toml_of(const ParamValue& value) {
   const std::string text = to_text(value);
-  const bool is_text = value.type == ParamType::enumeration || value.type == ParamType::size || value.type == ParamType::duration;
+  const bool is_text = value.type == ParamType::enumeration || value.type == ParamType::size ||
+                       value.type == ParamType::duration;
   if (is_text) return toml_string(text);
   const bool looks_whole = value.type == ParamType::real && text.find_first_of(".en") == std::string::npos;
   return looks_whole ? text + ".0" : text;
@@ -24,7 +25,9 @@ std::string toml_of(const ParamValue& value) {
 // The ends of a parameter's range, or all of a short list.
 std::vector<ParamValue> extremes_of(const ParamSpec& spec) {
   std::vector<ParamValue> values;
-  const auto add = [&](auto value) { values.push_back({.name = spec.name, .type = spec.type, .value = value}); };
+  const auto add = [&](auto value) {
+    values.push_back({.name = spec.name, .type = spec.type, .value = value});
+  };
   if (spec.type == ParamType::boolean) {
     add(false);
     add(true);
@@ -44,7 +47,8 @@ std::vector<ParamValue> extremes_of(const ParamSpec& spec) {
 }
 
 std::vector<SessionScript> four(const Subject& subject, const LoadedPolicy& policy) {
-  return {subject.script(policy, 1, 100, 12), subject.script(policy, 2, 41, 20), subject.script(policy, 3, 75, 8), subject.script(policy, 4, 60, 4)};
+  return {subject.script(policy, 1, 100, 12), subject.script(policy, 2, 41, 20),
+          subject.script(policy, 3, 75, 8), subject.script(policy, 4, 60, 4)};
 }
 
 }  // namespace
@@ -57,7 +61,9 @@ Verdict check_needs(Subject& subject) {
       try {
         subject.load(usual_variant({{value.name, toml_of(value)}}));
       } catch (const Error& error) {
-        if (error.code() == Code::plugin_abi) return Verdict::failed(fmt::format("with {} = {}: {}", value.name, to_text(value), error.diagnostics().front().text));
+        if (error.code() == Code::plugin_abi)
+          return Verdict::failed(
+              fmt::format("with {} = {}: {}", value.name, to_text(value), error.diagnostics().front().text));
       }
       ++n_asked;
     }
@@ -82,14 +88,16 @@ Verdict check_parameters(Subject& subject) {
       const std::string setting = fmt::format("{} = {}", value.name, to_text(value));
       try {
         const LoadedPolicy policy = subject.load(usual_variant({{value.name, toml_of(value)}}));
-        if (const auto stop = trouble(policy, subject.run(four(subject, policy)))) return Verdict::failed(fmt::format("with {}: {}", setting, stop->text));
+        if (const auto stop = trouble(policy, subject.run(four(subject, policy))))
+          return Verdict::failed(fmt::format("with {}: {}", setting, stop->text));
       } catch (const Error& error) {
         return Verdict::failed(fmt::format("with {}: {}", setting, error.diagnostics().front().text));
       }
       tried += fmt::format("{}{}", tried.empty() ? "" : ", ", setting);
     }
   }
-  return tried.empty() ? Verdict::skipped("it has no parameter with an end to its range") : Verdict::ok(tried);
+  return tried.empty() ? Verdict::skipped("it has no parameter with an end to its range")
+                       : Verdict::ok(tried);
 }
 
 Verdict check_leaks(Subject& subject) {
@@ -111,14 +119,16 @@ Verdict check_leaks(Subject& subject) {
     if (const auto stop = trouble(policy, subject.run(four(subject, policy)))) return *stop;
   }
   if (const uint64_t lent = services.memory_bytes(); lent > lent_once) {
-    return Verdict::failed(fmt::format("{} sequences left {} bytes of tenure.mem/1 behind", 4 * n_rounds, lent - lent_once));
+    return Verdict::failed(
+        fmt::format("{} sequences left {} bytes of tenure.mem/1 behind", 4 * n_rounds, lent - lent_once));
   }
   if (const int64_t grown = policy.referee->heap_bytes() - heap_once; grown > generous) {
     return Verdict::failed(fmt::format("{} sequences left {} bytes on the heap", 4 * n_rounds, grown));
   }
   subject.unload();
   if (services.memory_bytes() > at_rest) {
-    return Verdict::failed(fmt::format("destroy left {} bytes of tenure.mem/1 behind", services.memory_bytes() - at_rest));
+    return Verdict::failed(
+        fmt::format("destroy left {} bytes of tenure.mem/1 behind", services.memory_bytes() - at_rest));
   }
 
   // Policies.
@@ -129,10 +139,12 @@ Verdict check_leaks(Subject& subject) {
     const Policy again(library, subject.model_info(), subject.params());
   }
   if (services.memory_bytes() > at_rest) {
-    return Verdict::failed(fmt::format("{} times create and destroy left {} bytes of tenure.mem/1 behind", n_created, services.memory_bytes() - at_rest));
+    return Verdict::failed(fmt::format("{} times create and destroy left {} bytes of tenure.mem/1 behind",
+                                       n_created, services.memory_bytes() - at_rest));
   }
   if (const int64_t grown = heap_in_use() - heap_warm; grown > generous) {
-    return Verdict::failed(fmt::format("{} times create and destroy left {} bytes on the heap", n_created - n_warm, grown));
+    return Verdict::failed(
+        fmt::format("{} times create and destroy left {} bytes on the heap", n_created - n_warm, grown));
   }
   return Verdict::ok(fmt::format("{} sequences, {} policies", 4 * (n_rounds + 1), n_created));
 }
@@ -149,7 +161,9 @@ Verdict check_heap(Subject& subject) {
   const std::optional<int64_t> late = policy.referee->heap_bytes_at(n_long);
   if (!early || !late) return Verdict::skipped("no hook was called so late");
   if (const int64_t grown = *late - *early; grown > bytes_per_token * (n_long - n_short)) {
-    return Verdict::failed(fmt::format("its hooks took {} bytes more while {} tokens grew to {}: what grows belongs into declared state", grown, n_short, n_long));
+    return Verdict::failed(fmt::format(
+        "its hooks took {} bytes more while {} tokens grew to {}: what grows belongs into declared state",
+        grown, n_short, n_long));
   }
   return Verdict::ok(fmt::format("{} bytes at {} tokens, {} at {}", *early, n_short, *late, n_long));
 }

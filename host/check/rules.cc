@@ -31,10 +31,13 @@ constexpr RuleInfo table[] = {
 
 }  // namespace
 
-std::span<const RuleInfo> rules() { return table; }
+std::span<const RuleInfo> rules() {
+  return table;
+}
 
 const RuleInfo& info(Rule rule) {
-  return *std::find_if(std::begin(table), std::end(table), [&](const RuleInfo& info) { return info.rule == rule; });
+  return *std::find_if(std::begin(table), std::end(table),
+                       [&](const RuleInfo& info) { return info.rule == rule; });
 }
 
 std::optional<Rule> rule_of(std::string_view id) {

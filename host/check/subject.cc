@@ -23,7 +23,8 @@ struct Results {
 
 std::string Variant::text() const {
   std::string text;
-  for (const auto& [key, value] : keys) text += fmt::format("{}{} = {}", text.empty() ? "" : ", ", key, value);
+  for (const auto& [key, value] : keys)
+    text += fmt::format("{}{} = {}", text.empty() ? "" : ", ", key, value);
   return text;
 }
 
@@ -36,7 +37,8 @@ Subject::Subject(SubjectSource source)
 std::string Subject::keys_of(const Variant& variant) const {
   std::string toml;
   const auto has = [&](const std::string& name) {
-    return std::any_of(variant.keys.begin(), variant.keys.end(), [&](const auto& key) { return key.first == name; });
+    return std::any_of(variant.keys.begin(), variant.keys.end(),
+                       [&](const auto& key) { return key.first == name; });
   };
   for (const auto& [key, value] : source_.set) {
     if (is_backend() || !has(key)) toml += fmt::format("{} = {}\n", key, value);
@@ -52,20 +54,26 @@ Plan Subject::plan_of(const Variant& variant) const {
   const std::string library = source_.plugin.library.string();
   const std::string backend = is_backend() ? library : source_.backend;
   std::string toml = fmt::format("tenure = 1\n[model]\npath = {}\n", toml_string(source_.model));
-  toml += fmt::format("[engine]\nmemory = \"256 MiB\"\n[backend]\nthreads = 1\n{}", is_backend() ? keys_of(variant) : "");
+  toml += fmt::format("[engine]\nmemory = \"256 MiB\"\n[backend]\nthreads = 1\n{}",
+                      is_backend() ? keys_of(variant) : "");
   if (!backend.empty()) toml += fmt::format("plugin = {}\n", toml_string(backend));
   const std::string name = fmt::format("v{}", n_loaded_);
-  if (!is_backend()) toml += fmt::format("[policy.{}]\nplugin = {}\n{}", name, toml_string(library), keys_of(variant));
+  if (!is_backend())
+    toml += fmt::format("[policy.{}]\nplugin = {}\n{}", name, toml_string(library), keys_of(variant));
+  for (const auto& [other, keys] : source_.others) {
+    toml += fmt::format("[policy.{}]\n", other);
+    for (const auto& [key, value] : keys) toml += fmt::format("{} = {}\n", key, value);
+  }
   toml += "[[stage]]\nid = \"prompts\"\nkind = \"read_jsonl\"\npath = \"-\"\n";
   toml += "[[stage]]\nid = \"answers\"\nkind = \"generate\"\nfrom = \"prompts\"\n";
   if (!is_backend()) toml += fmt::format("policy = \"{}\"\n", name);
   std::map<std::string, PluginFile> files;
   PlanOptions options;
   options.manifests = [&](std::string_view plugin, PluginKind kind) {
-    return &files.try_emplace(std::string(plugin), resolve_plugin(search_, plugin, kind)).first->second.manifest;
+    return &files.try_emplace(std::string(plugin), resolve_plugin(search_, plugin, kind))
+                .first->second.manifest;
   };
-  options.set = source_.set_elsewhere;
-  return parse_plan(std::move(toml), "plugin check", "/", options);
+  return parse_plan(std::move(toml), "plugin check", std::filesystem::current_path(), options);
 }
 
 LoadedPolicy Subject::load(const Variant& variant) {
@@ -76,12 +84,15 @@ LoadedPolicy Subject::load(const Variant& variant) {
   const PolicyPlan& policy = std::get<GeneratePlan>(cell.stages.back().work).policy;
   params_ = policy.params;
   const PolicySettings& settings = runtime_.policy(policy);
-  referees_.push_back(std::make_unique<Referee>(settings.policy->needs(), cell.engine.max_rebuild_rows, source_.note_hook));
+  referees_.push_back(
+      std::make_unique<Referee>(settings.policy->needs(), cell.engine.max_rebuild_rows, source_.note_hook));
   settings.policy->watch(*referees_.back());
   return {.settings = &settings, .referee = referees_.back().get()};
 }
 
-void Subject::unload() { runtime_.unload_policies(); }
+void Subject::unload() {
+  runtime_.unload_policies();
+}
 
 std::vector<SessionResult> Subject::run(const std::vector<SessionScript>& scripts) {
   Results done;
@@ -115,12 +126,14 @@ std::vector<int32_t> Subject::tokens(uint32_t number, uint32_t n) const {
   const uint32_t n_vocab = runtime_.model_info().config().n_vocab;
   const uint32_t first = n_vocab / 8;
   std::vector<int32_t> ids(n);
-  for (uint32_t i = 0; i < n; ++i) ids[i] = static_cast<int32_t>(first + random_bits(source_.seed + number, i) % (n_vocab - first));
+  for (uint32_t i = 0; i < n; ++i)
+    ids[i] = static_cast<int32_t>(first + random_bits(source_.seed + number, i) % (n_vocab - first));
   if (n > 0) ids[0] = static_cast<int32_t>(first + number % (n_vocab - first));
   return ids;
 }
 
-SessionScript Subject::script(const LoadedPolicy& policy, uint32_t number, std::vector<SegmentScript> segments) const {
+SessionScript Subject::script(const LoadedPolicy& policy, uint32_t number,
+                              std::vector<SegmentScript> segments) const {
   return {.id = fmt::format("{}", number),
           .seed = source_.seed,
           .key = random_bits(source_.seed, number),
@@ -129,7 +142,8 @@ SessionScript Subject::script(const LoadedPolicy& policy, uint32_t number, std::
           .segments = std::move(segments)};
 }
 
-SessionScript Subject::script(const LoadedPolicy& policy, uint32_t number, uint32_t n_prompt, uint32_t n_generate) const {
+SessionScript Subject::script(const LoadedPolicy& policy, uint32_t number, uint32_t n_prompt,
+                              uint32_t n_generate) const {
   return script(policy, number, {{.ids = tokens(number, n_prompt), .generate = n_generate}});
 }
 

@@ -1,8 +1,10 @@
-// The plugin under test on a real engine: a tiny model on a backend, the policy loaded in as many variants as a check asks
-// for, each with a referee. A backend under test runs the default policy. One a process.
+// The plugin under test on a real engine: a tiny model on a backend, the policy loaded in as many variants as
+// a check asks for, each with a referee. A backend under test runs the default policy. One a process.
 #pragma once
 
+#include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -16,12 +18,15 @@
 
 namespace tenure {
 
+// A table of TOML: keys and their values as they are written there.
+using Keys = std::vector<std::pair<std::string, std::string>>;
+
 struct SubjectSource {
   PluginFile plugin;
-  std::string model;                      // path
-  std::string backend;                    // id or path; empty = the default
-  std::vector<std::pair<std::string, std::string>> set;  // keys of the policy and their values in TOML
-  std::vector<std::string> set_elsewhere;                // as --set of a pipeline: "policy.base.budget=64"
+  std::string model;                   // path
+  std::string backend;                 // id or path; empty = the default
+  Keys set;                            // of the plugin
+  std::map<std::string, Keys> others;  // [policy.NAME] that it names, such as one it wraps
   uint64_t seed = 0;
   std::vector<std::filesystem::path> plugin_dirs;
   LogSink log;
@@ -30,7 +35,7 @@ struct SubjectSource {
 
 // [policy.X] in TOML: keys over the manifest's defaults.
 struct Variant {
-  std::vector<std::pair<std::string, std::string>> keys;
+  Keys keys;
   std::string text() const;  // "budget = 24, chunk = 16"
 };
 
@@ -66,9 +71,11 @@ class Subject {
 
   // n plain tokens, the same for the same number and seed of the check. The first one names the sequence.
   std::vector<int32_t> tokens(uint32_t number, uint32_t n) const;
-  SessionScript script(const LoadedPolicy& policy, uint32_t number, std::vector<SegmentScript> segments) const;
+  SessionScript script(const LoadedPolicy& policy, uint32_t number,
+                       std::vector<SegmentScript> segments) const;
   // One segment of n_prompt tokens and then n_generate.
-  SessionScript script(const LoadedPolicy& policy, uint32_t number, uint32_t n_prompt, uint32_t n_generate) const;
+  SessionScript script(const LoadedPolicy& policy, uint32_t number, uint32_t n_prompt,
+                       uint32_t n_generate) const;
 
  private:
   std::string keys_of(const Variant& variant) const;
@@ -77,7 +84,8 @@ class Subject {
   PluginSearch search_;
   uint32_t n_loaded_ = 0;
   std::vector<ParamValue> params_;
-  std::vector<std::unique_ptr<Referee>> referees_;  // outlive the runtime's policies, which speak to them to their end
+  std::vector<std::unique_ptr<Referee>>
+      referees_;  // outlive the runtime's policies, which speak to them to their end
   Runtime runtime_;
 };
 

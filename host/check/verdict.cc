@@ -29,8 +29,10 @@ std::string_view name_of(Outcome outcome) {
 
 std::string to_line(const Verdict& verdict) {
   std::string text = verdict.text;
-  std::replace_if(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
-  return fmt::format("{}{}{}{}{}{}", static_cast<int>(verdict.outcome), separator, info(verdict.by).id, separator, text, ending);
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
+  return fmt::format("{}{}{}{}{}{}", static_cast<int>(verdict.outcome), separator, info(verdict.by).id,
+                     separator, text, ending);
 }
 
 std::optional<Verdict> verdict_of(std::string_view line) {
@@ -41,7 +43,9 @@ std::optional<Verdict> verdict_of(std::string_view line) {
   const int outcome = line[0] - '0';
   const std::optional<Rule> by = rule_of(line.substr(first + 1, second - first - 1));
   if (outcome < 0 || outcome > static_cast<int>(Outcome::unavailable) || !by) return std::nullopt;
-  return Verdict{.outcome = static_cast<Outcome>(outcome), .text = std::string(line.substr(second + 1, end - second - 1)), .by = *by};
+  return Verdict{.outcome = static_cast<Outcome>(outcome),
+                 .text = std::string(line.substr(second + 1, end - second - 1)),
+                 .by = *by};
 }
 
 }  // namespace tenure

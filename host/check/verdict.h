@@ -19,8 +19,8 @@ enum class Outcome {
 
 struct Verdict {
   Outcome outcome = Outcome::ok;
-  std::string text;        // one line: what was seen, or why not
-  Rule by = Rule::runs;    // of `stopped`: the rule that was broken
+  std::string text;      // one line: what was seen, or why not
+  Rule by = Rule::runs;  // of `stopped`: the rule that was broken
 
   static Verdict ok(std::string text = {}) { return {.outcome = Outcome::ok, .text = std::move(text)}; }
   static Verdict failed(std::string text) { return {.outcome = Outcome::failed, .text = std::move(text)}; }

@@ -17,13 +17,16 @@ std::string list_of(E value) {
 // Each asks for one thing that the usual variant does not.
 std::vector<Variant> variants_of(const PluginManifest& manifest) {
   std::vector<Variant> variants = {usual_variant()};
-  for (const char* scope : {"head", "layer", "global"}) variants.push_back(usual_variant({{"budget_scope", fmt::format("\"{}\"", scope)}}));
+  for (const char* scope : {"head", "layer", "global"})
+    variants.push_back(usual_variant({{"budget_scope", fmt::format("\"{}\"", scope)}}));
   for (const Phase phase : manifest.needs.phases) {
     for (const PositionMode mode : manifest.needs.positions) {
-      variants.push_back(usual_variant({{"when", list_of(phase)}, {"positions", fmt::format("\"{}\"", name_of(mode))}}));
+      variants.push_back(
+          usual_variant({{"when", list_of(phase)}, {"positions", fmt::format("\"{}\"", name_of(mode))}}));
     }
   }
-  variants.push_back(usual_variant({{"n_sink", "3"}, {"n_recent", "5"}, {"n_stabilizers", "2"}, {"n_local", "2"}}));
+  variants.push_back(
+      usual_variant({{"n_sink", "3"}, {"n_recent", "5"}, {"n_stabilizers", "2"}, {"n_local", "2"}}));
   variants.push_back(usual_variant({{"budget", "1"}}));
   variants.push_back(usual_variant({{"period", "4"}, {"slack", "3"}}));
   return variants;
@@ -42,7 +45,9 @@ std::optional<LoadedPolicy> load_if_combined(Subject& subject, const Variant& va
 // Three prompts at a time, longer and shorter than the budget; the second has two turns.
 std::vector<SessionScript> scripts_of(const Subject& subject, const LoadedPolicy& policy) {
   return {subject.script(policy, 1, 100, 12),
-          subject.script(policy, 2, {{.ids = subject.tokens(2, 40), .generate = 6}, {.ids = subject.tokens(3, 33), .generate = 6}}),
+          subject.script(
+              policy, 2,
+              {{.ids = subject.tokens(2, 40), .generate = 6}, {.ids = subject.tokens(3, 33), .generate = 6}}),
           subject.script(policy, 4, 20, 30)};
 }
 
@@ -52,11 +57,13 @@ Verdict check_runs(Subject& subject) {
   const LoadedPolicy policy = subject.load(usual_variant());
   const std::vector<SessionResult> results = subject.run({subject.script(policy, 1, 100, 12)});
   if (const auto stop = trouble(policy, results)) return *stop;
-  return Verdict::ok(fmt::format("{} tokens fed, {} generated, {} slots released", results[0].n_fed, results[0].n_generated, results[0].released));
+  return Verdict::ok(fmt::format("{} tokens fed, {} generated, {} slots released", results[0].n_fed,
+                                 results[0].n_generated, results[0].released));
 }
 
 Verdict check_verdicts(Subject& subject, Rule rule) {
-  if (rule == Rule::rebuild && !subject.manifest().needs.rebuild) return Verdict::skipped("its manifest does not say rebuild");
+  if (rule == Rule::rebuild && !subject.manifest().needs.rebuild)
+    return Verdict::skipped("its manifest does not say rebuild");
   uint64_t n_decisions = 0;
   uint32_t n_variants = 0;
   std::optional<Verdict> stop;
@@ -66,7 +73,8 @@ Verdict check_verdicts(Subject& subject, Rule rule) {
     const std::vector<SessionResult> results = subject.run(scripts_of(subject, *policy));
     if (policy->referee->was_unsupported()) continue;
     const std::vector<Breach>& breaches = policy->referee->breaches();
-    const auto own = std::find_if(breaches.begin(), breaches.end(), [&](const Breach& breach) { return breach.rule == rule; });
+    const auto own = std::find_if(breaches.begin(), breaches.end(),
+                                  [&](const Breach& breach) { return breach.rule == rule; });
     if (own != breaches.end()) return Verdict::failed(fmt::format("{} ({})", own->text, variant.text()));
     if (const auto found = trouble(*policy, results); found && !stop) {
       stop = *found;
@@ -99,11 +107,13 @@ Verdict check_phases(Subject& subject) {
       if (stop->by == Rule::runs) stop->by = Rule::phases;
       return *stop;
     }
-    if (results[0].released == 0) return Verdict::failed(fmt::format("released nothing ({})", variant.text()));
+    if (results[0].released == 0)
+      return Verdict::failed(fmt::format("released nothing ({})", variant.text()));
     ++n_tried;
   }
   if (n_tried == 0) return Verdict::failed("refuses every phase, position mode and budget scope");
-  return Verdict::ok(fmt::format("{} variants{}", n_tried, n_refused > 0 ? fmt::format(", {} refused as unsupported", n_refused) : ""));
+  return Verdict::ok(fmt::format("{} variants{}", n_tried,
+                                 n_refused > 0 ? fmt::format(", {} refused as unsupported", n_refused) : ""));
 }
 
 }  // namespace tenure

@@ -16,7 +16,11 @@ const tenure_head_view& head_of(const tenure_view& view, uint32_t index) {
 
 WatchedKeepset::WatchedKeepset(OnBreach on_breach)
     : on_breach_(std::move(on_breach)),
-      abi_{.head = {.struct_size = sizeof(tenure_keepset)}, .ctx = this, .score = score, .keep = keep, .rebuild = rebuild} {}
+      abi_{.head = {.struct_size = sizeof(tenure_keepset)},
+           .ctx = this,
+           .score = score,
+           .keep = keep,
+           .rebuild = rebuild} {}
 
 tenure_keepset* WatchedKeepset::open(const Call& call) {
   call_ = call;
@@ -50,9 +54,12 @@ uint64_t WatchedKeepset::budget() const {
 }
 
 bool WatchedKeepset::is_in_place(const char* verb, uint32_t layer) {
-  const bool is_open = call_.hook == Hook::select || (call_.hook == Hook::observe && verb == std::string_view("score"));
+  const bool is_open =
+      call_.hook == Hook::select || (call_.hook == Hook::observe && verb == std::string_view("score"));
   if (!is_open) {
-    const char* where = call_.hook == Hook::observe ? "in observe" : call_.hook == Hook::prepare ? "in prepare" : "after its hook returned";
+    const char* where = call_.hook == Hook::observe   ? "in observe"
+                        : call_.hook == Hook::prepare ? "in prepare"
+                                                      : "after its hook returned";
     on_breach_(Rule::verbs, fmt::format("{} was called {}", verb, where));
   } else if (layer != call_.layer) {
     on_breach_(Rule::verbs, fmt::format("{} for layer {} in a call on layer {}", verb, layer, call_.layer));
@@ -60,30 +67,32 @@ bool WatchedKeepset::is_in_place(const char* verb, uint32_t layer) {
   return is_open && layer == call_.layer;
 }
 
-tenure_status WatchedKeepset::score(tenure_keepset* keepset, uint32_t layer, const float* const* scores, const uint32_t* n_keep,
-                                    tenure_error* error) {
+tenure_status WatchedKeepset::score(tenure_keepset* keepset, uint32_t layer, const float* const* scores,
+                                    const uint32_t* n_keep, tenure_error* error) {
   WatchedKeepset& self = *static_cast<WatchedKeepset*>(keepset->ctx);
   if (self.is_in_place("score", layer)) self.judge_scores(scores, n_keep);
   if (self.call_.hook == Hook::none) return TENURE_INVALID_STATE;
   return self.pass_on([&](tenure_keepset* host) { return host->score(host, layer, scores, n_keep, error); });
 }
 
-tenure_status WatchedKeepset::keep(tenure_keepset* keepset, uint32_t layer, const uint32_t* offsets, const uint32_t* slots,
-                                   tenure_error* error) {
+tenure_status WatchedKeepset::keep(tenure_keepset* keepset, uint32_t layer, const uint32_t* offsets,
+                                   const uint32_t* slots, tenure_error* error) {
   WatchedKeepset& self = *static_cast<WatchedKeepset*>(keepset->ctx);
   if (self.is_in_place("keep", layer)) self.judge_kept(offsets, slots);
   if (self.call_.hook == Hook::none) return TENURE_INVALID_STATE;
   return self.pass_on([&](tenure_keepset* host) { return host->keep(host, layer, offsets, slots, error); });
 }
 
-tenure_status WatchedKeepset::rebuild(tenure_keepset* keepset, int32_t first_pos, uint32_t n, tenure_error* error) {
+tenure_status WatchedKeepset::rebuild(tenure_keepset* keepset, int32_t first_pos, uint32_t n,
+                                      tenure_error* error) {
   WatchedKeepset& self = *static_cast<WatchedKeepset*>(keepset->ctx);
   if (self.call_.hook == Hook::none) {
     self.on_breach_(Rule::verbs, "rebuild was called after its hook returned");
     return TENURE_INVALID_STATE;
   }
   if (self.call_.hook != Hook::prepare) {
-    self.on_breach_(Rule::verbs, fmt::format("rebuild was called in {}", self.call_.hook == Hook::observe ? "observe" : "select"));
+    self.on_breach_(Rule::verbs, fmt::format("rebuild was called in {}",
+                                             self.call_.hook == Hook::observe ? "observe" : "select"));
   } else {
     self.judge_rebuild(first_pos, n);
   }
@@ -100,13 +109,15 @@ void WatchedKeepset::judge_scores(const float* const* scores, const uint32_t* n_
     if (n_slots > 0) said_.add(scores[h], n_slots * sizeof(float));
     for (uint32_t i = 0; i < n_slots && !call_.spoilt; ++i) {
       if (std::isfinite(scores[h][i])) continue;
-      return on_breach_(Rule::finite_scores, fmt::format("the score of slot {} of head {} is {} {}", i, h, scores[h][i], place()));
+      return on_breach_(Rule::finite_scores,
+                        fmt::format("the score of slot {} of head {} is {} {}", i, h, scores[h][i], place()));
     }
     if (n_keep != nullptr) n_asked += n_keep[h];
   }
   if (n_keep != nullptr) said_.add(n_keep, call_.view->n_heads * sizeof *n_keep);
   if (n_asked > budget()) {
-    on_breach_(Rule::budget, fmt::format("n_keep adds up to {} {}, where the budget of all heads is {}", n_asked, place(), budget()));
+    on_breach_(Rule::budget, fmt::format("n_keep adds up to {} {}, where the budget of all heads is {}",
+                                         n_asked, place(), budget()));
   }
 }
 
@@ -118,16 +129,19 @@ void WatchedKeepset::judge_kept(const uint32_t* offsets, const uint32_t* slots) 
   uint64_t n_counted = 0;
   for (uint32_t h = 0; h < n_heads; ++h) {
     if (offsets[h + 1] < offsets[h]) {
-      return on_breach_(Rule::kept_in_range, fmt::format("the offset of head {} is below the one before it {}", h + 1, place()));
+      return on_breach_(Rule::kept_in_range,
+                        fmt::format("the offset of head {} is below the one before it {}", h + 1, place()));
     }
     const uint32_t n = offsets[h + 1] - offsets[h];
-    if (n > 0 && slots == nullptr) return on_breach_(Rule::kept_in_range, fmt::format("the slots are NULL {}", place()));
+    if (n > 0 && slots == nullptr)
+      return on_breach_(Rule::kept_in_range, fmt::format("the slots are NULL {}", place()));
     if (!judge_head(h, slots + offsets[h], n, n_counted)) return;
   }
   said_.add(offsets, (size_t{n_heads} + 1) * sizeof *offsets);
   said_.add(slots, offsets[n_heads] * sizeof *slots);
   if (n_counted > budget()) {
-    on_breach_(Rule::budget, fmt::format("keeps {} slots {}, where the budget of all heads is {}", n_counted, place(), budget()));
+    on_breach_(Rule::budget, fmt::format("keeps {} slots {}, where the budget of all heads is {}", n_counted,
+                                         place(), budget()));
   }
 }
 
@@ -137,11 +151,13 @@ bool WatchedKeepset::judge_head(uint32_t index, const uint32_t* slots, uint32_t 
   uint32_t next_protected = 0;
   for (uint32_t i = 0; i < n; ++i) {
     if (slots[i] >= head.n_slots) {
-      on_breach_(Rule::kept_in_range, fmt::format("keeps slot {} of head {} {}, which has {} slots", slots[i], index, place(), head.n_slots));
+      on_breach_(Rule::kept_in_range, fmt::format("keeps slot {} of head {} {}, which has {} slots", slots[i],
+                                                  index, place(), head.n_slots));
       return false;
     }
     if (i > 0 && slots[i] <= slots[i - 1]) {
-      on_breach_(Rule::kept_ascending, fmt::format("slot {} follows slot {} in the kept set of head {} {}", slots[i], slots[i - 1], index, place()));
+      on_breach_(Rule::kept_ascending, fmt::format("slot {} follows slot {} in the kept set of head {} {}",
+                                                   slots[i], slots[i - 1], index, place()));
       return false;
     }
     n_counted += (head.flags[slots[i]] & TENURE_SLOT_REBUILT) == 0 ? 1 : 0;
@@ -150,8 +166,10 @@ bool WatchedKeepset::judge_head(uint32_t index, const uint32_t* slots, uint32_t 
     const uint32_t end = i < n ? slots[i] : head.n_slots;
     for (; next_protected < end; ++next_protected) {
       if (head.flags[next_protected] == 0) continue;
-      on_breach_(Rule::protected_slots, fmt::format("releases slot {} of head {} {}, position {}, which is protected (flags {:#x})",
-                                                    next_protected, index, place(), head.pos[next_protected], head.flags[next_protected]));
+      on_breach_(
+          Rule::protected_slots,
+          fmt::format("releases slot {} of head {} {}, position {}, which is protected (flags {:#x})",
+                      next_protected, index, place(), head.pos[next_protected], head.flags[next_protected]));
       return false;
     }
     next_protected = end + 1;
@@ -165,14 +183,16 @@ void WatchedKeepset::judge_rebuild(int32_t first_pos, uint32_t n) {
   said_.add_number(first_pos);
   said_.add_number(n);
   if (n_rebuilt_ > call_.max_rebuild_rows) {
-    return on_breach_(Rule::rebuild, fmt::format("asks for {} positions in one prepare, where {} are allowed", n_rebuilt_, call_.max_rebuild_rows));
+    return on_breach_(Rule::rebuild, fmt::format("asks for {} positions in one prepare, where {} are allowed",
+                                                 n_rebuilt_, call_.max_rebuild_rows));
   }
   for (uint64_t i = 0; i < n; ++i) {
     const int64_t pos = int64_t{first_pos} + static_cast<int64_t>(i);
     const bool was_fed = pos >= 0 && pos < int64_t{view.n_tokens};
     if (was_fed && view.released != nullptr && view.released[pos] != 0) continue;
-    return on_breach_(Rule::rebuild, fmt::format("asks for position {} after {} tokens, which {}", pos, view.n_tokens,
-                                                 was_fed ? "no head released" : "was never fed"));
+    return on_breach_(Rule::rebuild,
+                      fmt::format("asks for position {} after {} tokens, which {}", pos, view.n_tokens,
+                                  was_fed ? "no head released" : "was never fed"));
   }
 }
 

@@ -1,4 +1,5 @@
-// The keepset that a policy under test speaks into: notes every verb that breaks a rule, then passes it on to the host's.
+// The keepset that a policy under test speaks into: notes every verb that breaks a rule, then passes it on to
+// the host's.
 #pragma once
 
 #include <tenure/policy.h>
@@ -15,7 +16,8 @@ namespace tenure {
 class Digest {
  public:
   void add(const void* bytes, size_t n) {
-    for (size_t i = 0; i < n; ++i) value_ = (value_ ^ static_cast<const unsigned char*>(bytes)[i]) * 0x100000001b3u;
+    for (size_t i = 0; i < n; ++i)
+      value_ = (value_ ^ static_cast<const unsigned char*>(bytes)[i]) * 0x100000001b3u;
   }
   template <typename T>
   void add_number(T value) {
@@ -58,8 +60,10 @@ class WatchedKeepset {
   const Digest& said() const { return said_; }
 
  private:
-  static tenure_status score(tenure_keepset*, uint32_t layer, const float* const* scores, const uint32_t* n_keep, tenure_error*);
-  static tenure_status keep(tenure_keepset*, uint32_t layer, const uint32_t* offsets, const uint32_t* slots, tenure_error*);
+  static tenure_status score(tenure_keepset*, uint32_t layer, const float* const* scores,
+                             const uint32_t* n_keep, tenure_error*);
+  static tenure_status keep(tenure_keepset*, uint32_t layer, const uint32_t* offsets, const uint32_t* slots,
+                            tenure_error*);
   static tenure_status rebuild(tenure_keepset*, int32_t first_pos, uint32_t n, tenure_error*);
   template <typename Verb>
   tenure_status pass_on(Verb&& verb);

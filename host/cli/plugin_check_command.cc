@@ -25,20 +25,28 @@ namespace {
 namespace fs = std::filesystem;
 
 // What the checks themselves vary.
-constexpr const char* own_keys[] = {"plugin", "budget", "budget_scope", "chunk", "when", "positions", "on_plugin_error"};
+constexpr const char* own_keys[] = {"plugin", "budget",    "budget_scope",   "chunk",
+                                    "when",   "positions", "on_plugin_error"};
 
-uint64_t seed_of(const Arguments& arguments) { return count_option(arguments, "seed").value_or(1); }
+uint64_t seed_of(const Arguments& arguments) {
+  return count_option(arguments, "seed").value_or(1);
+}
 
-// --set key=value: of the plugin; --set policy.base.key=value: of a policy that it wraps.
+// --set key=value: of the plugin; --set policy.base.key=value: of a policy that it names, such as one it
+// wraps.
 void take_set(const std::string& text, SubjectSource& source) {
   const size_t equals = text.find('=');
-  if (equals == std::string::npos || equals == 0) throw Error(Code::usage, fmt::format("--set takes KEY=VALUE, not \"{}\"", text));
-  const std::string key = text.substr(0, equals);
-  if (key.find('.') != std::string::npos) {
-    source.set_elsewhere.push_back(text);
-    return;
-  }
-  if (std::find(std::begin(own_keys), std::end(own_keys), key) != std::end(own_keys)) {
+  if (equals == std::string::npos || equals == 0)
+    throw Error(Code::usage, fmt::format("--set takes KEY=VALUE, not \"{}\"", text));
+  std::string key = text.substr(0, equals);
+  Keys* keys = &source.set;
+  if (const size_t last = key.rfind('.'); last != std::string::npos) {
+    constexpr std::string_view section = "policy.";
+    const bool is_policy = key.starts_with(section) && last > section.size();
+    if (!is_policy) throw Error(Code::usage, fmt::format("--set {}: neither KEY nor policy.NAME.KEY", key));
+    keys = &source.others[key.substr(section.size(), last - section.size())];
+    key.erase(0, last + 1);
+  } else if (std::find(std::begin(own_keys), std::end(own_keys), key) != std::end(own_keys)) {
     throw Error(Code::usage, fmt::format("--set {}: the checks choose it themselves", key));
   }
   // As everywhere: the value is TOML, or else a string.
@@ -46,17 +54,24 @@ void take_set(const std::string& text, SubjectSource& source) {
   double number = 0;
   const auto parsed = std::from_chars(value.data(), value.data() + value.size(), number);
   const bool is_number = parsed.ec == std::errc() && parsed.ptr == value.data() + value.size();
-  const bool is_toml = is_number || value == "true" || value == "false" || value.starts_with('[') || value.starts_with('"');
-  source.set.emplace_back(key, is_toml ? value : toml_string(value));
+  const bool is_toml =
+      is_number || value == "true" || value == "false" || value.starts_with('[') || value.starts_with('"');
+  keys->emplace_back(key, is_toml ? value : toml_string(value));
 }
 
 SubjectSource source_of(const Arguments& arguments, PluginFile plugin) {
-  SubjectSource source{.plugin = std::move(plugin), .model = (demo_folder() / "model.gguf").string(), .seed = seed_of(arguments)};
+  SubjectSource source{.plugin = std::move(plugin),
+                       .model = (demo_folder() / "model.gguf").string(),
+                       .seed = seed_of(arguments)};
   const std::string backend = arguments.get("backend").value_or("");
-  source.backend = backend.find('/') == std::string::npos ? backend : fs::absolute(backend).lexically_normal().string();
+  source.backend =
+      backend.find('/') == std::string::npos ? backend : fs::absolute(backend).lexically_normal().string();
   for (const std::string& text : arguments.all("set")) take_set(text, source);
-  for (const std::string& folder : arguments.all("plugin-dir")) source.plugin_dirs.push_back(fs::absolute(folder));
-  source.log = [](uint32_t, std::string_view id, std::string_view text) { print_error(fmt::format("{}: {}", id, text)); };
+  for (const std::string& folder : arguments.all("plugin-dir"))
+    source.plugin_dirs.push_back(fs::absolute(folder));
+  source.log = [](uint32_t, std::string_view id, std::string_view text) {
+    print_error(fmt::format("{}: {}", id, text));
+  };
   return source;
 }
 
@@ -90,10 +105,12 @@ int check_here(const Arguments& arguments, PluginFile plugin) {
 
 // The child's command line, but for the rule.
 std::vector<std::string> child_command(const Arguments& arguments, const PluginFile& plugin) {
-  std::vector<std::string> words = {fs::read_symlink("/proc/self/exe").string(), "plugin", "check", plugin.library.string()};
+  std::vector<std::string> words = {fs::read_symlink("/proc/self/exe").string(), "plugin", "check",
+                                    plugin.library.string()};
   words.insert(words.end(), {"--seed", std::to_string(seed_of(arguments))});
   for (const char* option : {"backend", "set", "plugin-dir"}) {
-    for (const std::string& value : arguments.all(option)) words.insert(words.end(), {fmt::format("--{}", option), value});
+    for (const std::string& value : arguments.all(option))
+      words.insert(words.end(), {fmt::format("--{}", option), value});
   }
   words.emplace_back("--rule");
   return words;
@@ -102,7 +119,8 @@ std::vector<std::string> child_command(const Arguments& arguments, const PluginF
 // A parameter without a default must come from --set, or no check could create the policy.
 void require_parameters(const SubjectSource& source) {
   for (const ParamSpec& spec : source.plugin.manifest.params) {
-    const bool is_set = std::any_of(source.set.begin(), source.set.end(), [&](const auto& set) { return set.first == spec.name; });
+    const bool is_set = std::any_of(source.set.begin(), source.set.end(),
+                                    [&](const auto& set) { return set.first == spec.name; });
     if (spec.default_value || is_set) continue;
     throw Error(Code::usage, fmt::format("parameter \"{0}\" has no default: --set {0}=VALUE", spec.name));
   }
@@ -133,17 +151,25 @@ Command plugin_check_command() {
           .min_operands = 1,
           .max_operands = 1,
           .summary = "try a plugin against the rules of its kind",
-          .help = "  tenure plugin check ./build/libtenure_policy_mine.so\n"
-                  "  gdb --args tenure plugin check ./build/libtenure_policy_mine.so --rule budget\n\n"
-                  "Each check runs in a process of its own. Exit code 100: a rule is broken; 69: the plugin is refused.",
+          .help =
+              "  tenure plugin check ./build/libtenure_policy_mine.so\n"
+              "  gdb --args tenure plugin check ./build/libtenure_policy_mine.so --rule budget\n\n"
+              "Each check runs in a process of its own. Exit code 100: a rule is broken; 69: the plugin is "
+              "refused.",
           .options = {{.name = "seed", .argument = "N", .help = "of prompts and draws (1)"},
-                      {.name = "set", .argument = "KEY=VALUE", .help = "a parameter of the plugin", .repeatable = true},
+                      {.name = "set",
+                       .argument = "KEY=VALUE",
+                       .help = "a parameter of the plugin",
+                       .repeatable = true},
                       {.name = "json", .help = "the result as JSON"},
                       {.name = "junit", .argument = "FILE", .help = "also write it as JUnit XML"},
                       {.name = "rule", .argument = "RULE", .help = "this check only, in this process"},
                       {.name = "time-limit", .argument = "S", .help = "seconds that a check may take (60)"},
                       {.name = "backend", .argument = "ID", .help = "run a policy on this backend"},
-                      {.name = "plugin-dir", .argument = "DIR", .help = "search plugins there first", .repeatable = true}},
+                      {.name = "plugin-dir",
+                       .argument = "DIR",
+                       .help = "search plugins there first",
+                       .repeatable = true}},
           .run = check};
 }
 

@@ -1,5 +1,5 @@
-// What may stand between the host and one policy's hooks: `tenure plugin check` judges a policy through it. A run never has
-// one.
+// What may stand between the host and one policy's hooks: `tenure plugin check` judges a policy through it. A
+// run never has one.
 #pragma once
 
 #include <tenure/policy.h>
@@ -11,8 +11,8 @@
 
 namespace tenure {
 
-// Engine's thread. The evidence, keepsets and views it gives back are what the plugin is handed; they stay valid until
-// leave().
+// Engine's thread. The evidence, keepsets and views it gives back are what the plugin is handed; they stay
+// valid until leave().
 class PolicyWatch {
  public:
   virtual ~PolicyWatch() = default;

@@ -1,5 +1,6 @@
-/* One library, built once for each rule of `tenure plugin check` that it is to break (CMakeLists.txt): BREAKS says
- * which. Unbroken it keeps what is protected and the newest other slots, and counts attention it does not use.
+/* One library, built once for each rule of `tenure plugin check` that it is to break (CMakeLists.txt): BREAKS
+ * says which. Unbroken it keeps what is protected and the newest other slots, and counts attention it does
+ * not use.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -72,8 +73,8 @@ static tenure_status needs(const tenure_model_info* model, const tenure_config* 
   return TENURE_OK;
 }
 
-static tenure_status create(const tenure_host* host, const tenure_model_info* model, const tenure_config* config,
-                            tenure_policy** out, tenure_error* error) {
+static tenure_status create(const tenure_host* host, const tenure_model_info* model,
+                            const tenure_config* config, tenure_policy** out, tenure_error* error) {
   (void)model, (void)error;
   if (BREAKS == CREATE) return TENURE_INTERNAL;
   const tenure_mem_service* mem = host->query(host, (tenure_str)TENURE_TEXT("tenure.mem/1"), 1);
@@ -91,8 +92,8 @@ static void destroy(tenure_policy* self) {
   if (BREAKS != LEAKS_POLICIES) self->mem->free(self->host, self);
 }
 
-static tenure_status begin(tenure_policy* self, const tenure_call* call, const tenure_sequence_info* info, tenure_seq** out,
-                           tenure_error* error) {
+static tenure_status begin(tenure_policy* self, const tenure_call* call, const tenure_sequence_info* info,
+                           tenure_seq** out, tenure_error* error) {
   (void)call, (void)error;
   if (!info->forked) self->n_selects = 0;
   if (BREAKS == VERBS_LATE && self->last != NULL) self->last->rebuild(self->last, 0, 1, error);
@@ -112,22 +113,25 @@ static void end(tenure_policy* self, tenure_seq* seq) {
   if (BREAKS != LEAKS_SEQUENCES) self->mem->free(self->host, seq);
 }
 
-static tenure_status prepare(tenure_policy* self, const tenure_call* call, const tenure_view* view, const int32_t* ids, uint32_t n,
-                             int32_t first_pos, tenure_keepset* keepset, tenure_error* error) {
+static tenure_status prepare(tenure_policy* self, const tenure_call* call, const tenure_view* view,
+                             const int32_t* ids, uint32_t n, int32_t first_pos, tenure_keepset* keepset,
+                             tenure_error* error) {
   (void)self, (void)call, (void)ids, (void)n;
   if (BREAKS == REBUILD && view->n_tokens > 30) return keepset->rebuild(keepset, first_pos - 1, 1, error);
   return TENURE_OK;
 }
 
 static tenure_status count_attention(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
-                                     const tenure_evidence* const* evidence, tenure_status* statuses, tenure_error* error) {
+                                     const tenure_evidence* const* evidence, tenure_status* statuses,
+                                     tenure_error* error) {
   (void)call;
   for (uint32_t s = 0; s < n; ++s) {
     const tenure_view* view = evidence[s]->view;
     if (BREAKS == EDGE_PROMPTS && view->n_tokens == 1) abort();
     if (BREAKS == VERBS) {
       memset(self->offsets, 0, sizeof self->offsets);
-      statuses[s] = evidence[s]->keepset->keep(evidence[s]->keepset, layer, self->offsets, self->slots, error);
+      statuses[s] =
+          evidence[s]->keepset->keep(evidence[s]->keepset, layer, self->offsets, self->slots, error);
     }
     for (uint32_t h = 0; h < view->n_heads; ++h) {
       const tenure_head_view* head = head_of(view, h);
@@ -144,7 +148,8 @@ static tenure_status count_attention(tenure_policy* self, const tenure_call* cal
   return TENURE_OK;
 }
 
-/* The protected slots and `n_more` others, the last ones (or, for the wrong reason, every other one first). */
+/* The protected slots and `n_more` others, the last ones (or, for the wrong reason, every other one first).
+ */
 static uint32_t choose(const tenure_head_view* head, uint32_t n_more, int alternates, uint32_t* slots) {
   uint32_t n = 0, n_even = 0;
   for (uint32_t i = 0; i < head->n_slots; ++i) n_even += head->flags[i] == 0 && i % 2 == 0;
@@ -168,7 +173,8 @@ static void keep_newest(tenure_policy* self, const tenure_view* view, int altern
     uint32_t n_protected = 0;
     for (uint32_t i = 0; i < head->n_slots; ++i) n_protected += head->flags[i] != 0;
     const uint32_t allowed = head->budget + (BREAKS == BUDGET);
-    const uint32_t n_kept = choose(head, allowed > n_protected ? allowed - n_protected : 0, alternates, self->slots + n);
+    const uint32_t n_kept =
+        choose(head, allowed > n_protected ? allowed - n_protected : 0, alternates, self->slots + n);
     uint32_t* const kept = self->slots + n;
     if (BREAKS == KEPT_IN_RANGE && n_kept > 0) kept[n_kept - 1] = head->n_slots;
     if (BREAKS == KEPT_ASCENDING && n_kept > 1) {
@@ -190,7 +196,8 @@ static tenure_status misbehave(tenure_policy* self, const tenure_call* call) {
   return BREAKS == RUNS_FAILS ? TENURE_INTERNAL : TENURE_OK;
 }
 
-static tenure_status score_badly(tenure_keepset* keepset, uint32_t layer, const tenure_view* view, tenure_error* error) {
+static tenure_status score_badly(tenure_keepset* keepset, uint32_t layer, const tenure_view* view,
+                                 tenure_error* error) {
   const float* scores[MOST_HEADS];
   for (uint32_t h = 0; h < view->n_heads; ++h) {
     scores[h] = head_of(view, h)->state;
@@ -200,8 +207,8 @@ static tenure_status score_badly(tenure_keepset* keepset, uint32_t layer, const 
 }
 
 static tenure_status select_newest(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
-                                   const tenure_view* const* views, tenure_keepset* const* keepsets, tenure_status* statuses,
-                                   tenure_error* error) {
+                                   const tenure_view* const* views, tenure_keepset* const* keepsets,
+                                   tenure_status* statuses, tenure_error* error) {
   static uint32_t n_ever; /* of the process: what a verdict must not depend on */
   const tenure_status status = misbehave(self, call);
   if (status != TENURE_OK) return status;
@@ -213,7 +220,10 @@ static tenure_status select_newest(tenure_policy* self, const tenure_call* call,
       statuses[s] = score_badly(keepsets[s], layer, views[s], error);
       continue;
     }
-    const uint32_t counter = BREAKS == DETERMINISTIC ? n_ever : BREAKS == INTERLEAVED ? self->n_selects : BREAKS == FORKED ? seq->n_selects : 0;
+    const uint32_t counter = BREAKS == DETERMINISTIC ? n_ever
+                             : BREAKS == INTERLEAVED ? self->n_selects
+                             : BREAKS == FORKED      ? seq->n_selects
+                                                     : 0;
     keep_newest(self, views[s], BREAKS == CHUNK_INVARIANT || counter % 5 == 3);
     statuses[s] = keepsets[s]->keep(keepsets[s], layer, self->offsets, self->slots, error);
     ++n_ever;

@@ -14,7 +14,8 @@ ChildEnd shell(const std::string& script, std::chrono::seconds limit = std::chro
 
 // As a checking process leaves it: behind the 32 bytes of the hook's name.
 std::string verdict_script(const std::string& line) {
-  return "printf '" + line + "' | dd of=/proc/self/fd/$TENURE_CHECK_NOTES bs=1 seek=32 conv=notrunc status=none";
+  return "printf '" + line +
+         "' | dd of=/proc/self/fd/$TENURE_CHECK_NOTES bs=1 seek=32 conv=notrunc status=none";
 }
 
 }  // namespace
@@ -46,4 +47,6 @@ TEST_CASE("a child that hangs is ended, and what it started too") {
   CHECK(end.seconds < 30);
 }
 
-TEST_CASE("a program that is not there") { CHECK_THROWS_AS(run_child({"/none"}, std::chrono::seconds(1)), Error); }
+TEST_CASE("a program that is not there") {
+  CHECK_THROWS_AS(run_child({"/none"}, std::chrono::seconds(1)), Error);
+}

@@ -36,7 +36,8 @@ TEST_CASE("what is no verdict is not taken for one") {
 
 TEST_CASE("the exit code: refused, broken, kept") {
   CheckReport report;
-  report.results = {{.rule = Rule::load, .verdict = Verdict::ok()}, {.rule = Rule::forked, .verdict = Verdict::skipped("never decides")}};
+  report.results = {{.rule = Rule::load, .verdict = Verdict::ok()},
+                    {.rule = Rule::forked, .verdict = Verdict::skipped("never decides")}};
   CHECK(report.exit_code() == exit_ok);
   report.results.push_back({.rule = Rule::budget, .verdict = Verdict::failed("9 of 8")});
   CHECK(report.exit_code() == exit_gate);

@@ -22,18 +22,29 @@ struct Fixture {
   WatchedKeepset keepset{[this](Rule rule, std::string) { broken.push_back(rule); }};
 
   Fixture() {
-    for (int h = 0; h < 2; ++h) heads.push_back({.pos = pos.data(), .flags = flags.data(), .n_slots = 4, .budget = 2});
-    view = {.n_heads = 2, .head_stride = sizeof(tenure_head_view), .heads = heads.data(), .n_tokens = 5, .released = released.data()};
-    host.score = [](tenure_keepset*, uint32_t, const float* const*, const uint32_t*, tenure_error*) -> tenure_status { return TENURE_OK; };
-    host.keep = [](tenure_keepset*, uint32_t, const uint32_t*, const uint32_t*, tenure_error*) -> tenure_status { return TENURE_OK; };
-    host.rebuild = [](tenure_keepset*, int32_t, uint32_t, tenure_error*) -> tenure_status { return TENURE_OK; };
+    for (int h = 0; h < 2; ++h)
+      heads.push_back({.pos = pos.data(), .flags = flags.data(), .n_slots = 4, .budget = 2});
+    view = {.n_heads = 2,
+            .head_stride = sizeof(tenure_head_view),
+            .heads = heads.data(),
+            .n_tokens = 5,
+            .released = released.data()};
+    host.score = [](tenure_keepset*, uint32_t, const float* const*, const uint32_t*,
+                    tenure_error*) -> tenure_status { return TENURE_OK; };
+    host.keep = [](tenure_keepset*, uint32_t, const uint32_t*, const uint32_t*,
+                   tenure_error*) -> tenure_status { return TENURE_OK; };
+    host.rebuild = [](tenure_keepset*, int32_t, uint32_t, tenure_error*) -> tenure_status {
+      return TENURE_OK;
+    };
   }
 
   tenure_keepset* open(WatchedKeepset::Hook hook, bool spoilt = false) {
-    return keepset.open({.hook = hook, .layer = 1, .view = &view, .host = &host, .spoilt = spoilt, .max_rebuild_rows = 2});
+    return keepset.open(
+        {.hook = hook, .layer = 1, .view = &view, .host = &host, .spoilt = spoilt, .max_rebuild_rows = 2});
   }
   // What select breaks that keeps these slots of the two heads.
-  std::vector<Rule> keep(const std::vector<uint32_t>& first, const std::vector<uint32_t>& second, uint32_t layer = 1) {
+  std::vector<Rule> keep(const std::vector<uint32_t>& first, const std::vector<uint32_t>& second,
+                         uint32_t layer = 1) {
     std::vector<uint32_t> slots = first;
     slots.insert(slots.end(), second.begin(), second.end());
     const uint32_t offsets[] = {0, static_cast<uint32_t>(first.size()), static_cast<uint32_t>(slots.size())};
@@ -89,10 +100,10 @@ TEST_CASE_FIXTURE(Fixture, "scores") {
 
 TEST_CASE_FIXTURE(Fixture, "rebuild") {
   CHECK(rebuild(1, 2) == Rules{});
-  CHECK(rebuild(0, 1) == Rules{Rule::rebuild});   // never released
-  CHECK(rebuild(5, 1) == Rules{Rule::rebuild});   // never fed
+  CHECK(rebuild(0, 1) == Rules{Rule::rebuild});  // never released
+  CHECK(rebuild(5, 1) == Rules{Rule::rebuild});  // never fed
   CHECK(rebuild(-1, 1) == Rules{Rule::rebuild});
-  CHECK(rebuild(0, 3) == Rules{Rule::rebuild});   // more than allowed
+  CHECK(rebuild(0, 3) == Rules{Rule::rebuild});  // more than allowed
 }
 
 TEST_CASE_FIXTURE(Fixture, "verbs out of place") {
