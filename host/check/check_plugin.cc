@@ -11,10 +11,12 @@
 namespace tenure {
 namespace {
 
+// Nothing that follows could be tried, or every try would end like this one.
 bool stops_the_rest(const CheckResult& result) {
-  if (result.verdict.outcome == Outcome::unavailable) return true;
-  const bool basic = result.rule <= Rule::runs;
-  return basic && (result.verdict.outcome == Outcome::failed || result.verdict.outcome == Outcome::stopped);
+  const Outcome outcome = result.verdict.outcome;
+  if (outcome == Outcome::unavailable) return true;
+  if (result.rule == Rule::runs) return outcome == Outcome::failed;
+  return result.rule < Rule::runs && (outcome == Outcome::failed || outcome == Outcome::stopped);
 }
 
 std::string first_words(const std::string& text) {
@@ -48,7 +50,8 @@ class Checker {
   }
 
   CheckResult skip(Rule rule) const {
-    return {.rule = rule, .verdict = Verdict::skipped(fmt::format("`{}` came first", info(*over_).id))};
+    return {.rule = rule,
+            .verdict = Verdict::skipped(fmt::format("not tried: `{}` is not kept", info(*over_).id))};
   }
 
   CheckResult check(const RuleInfo& rule) {

@@ -31,9 +31,10 @@ std::optional<Verdict> trouble(const LoadedPolicy& policy, const std::vector<Ses
 
 namespace {
 
-// A library alone: mapping it, its entry and its init.
+// A library alone: mapping it, its entry, its init and its table.
 Verdict check_load(const SubjectSource& source) {
   const Library library(source.plugin, HostLoan{.log = source.log});
+  if (library.manifest().kind == PluginKind::policy) Policy::require_table(library);
   return Verdict::ok(
       fmt::format("ABI minor {}, sha256 {}", library.agreed_minor(), library.sha256().substr(0, 16)));
 }
@@ -98,8 +99,7 @@ Verdict refused(const Error& error, Rule rule) {
     case Code::unsupported_combination:
       return {.outcome = Outcome::unavailable, .text = text};
     case Code::plugin_abi:
-      // The table's and the entry's numbers are the loader's to judge; needs() is the only hook with this
-      // code.
+      // needs() is the only hook with this code.
       if (rule == Rule::load) return {.outcome = Outcome::unavailable, .text = text};
       return Verdict::stopped(Rule::needs, text);
     case Code::plugin_failed:

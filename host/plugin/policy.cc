@@ -172,6 +172,12 @@ Policy::Policy(const Library& library, const tenure_model_info& model, std::vect
   handle_->is_created = true;
 }
 
+void Policy::require_table(const Library& library) {
+  PolicyHandle handle;
+  handle.manifest = library.manifest();
+  take_table(library, handle);
+}
+
 Policy::Policy(Policy&&) noexcept = default;
 Policy& Policy::operator=(Policy&&) noexcept = default;
 Policy::~Policy() = default;

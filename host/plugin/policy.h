@@ -58,6 +58,8 @@ class Policy {
  public:
   // Asks needs(), then creates. `model` and the library outlive the policy; no weights need to be loaded yet.
   Policy(const Library& library, const tenure_model_info& model, std::vector<ParamValue> params);
+  // Only that the library has a table of hooks that can be called. Throws Error.
+  static void require_table(const Library& library);
   Policy(Policy&&) noexcept;
   Policy& operator=(Policy&&) noexcept;
   ~Policy();

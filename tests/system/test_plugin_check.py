@@ -66,7 +66,7 @@ class PluginCheck(PipelineCase):
 
     def test_what_cannot_be_loaded(self):
         self.assertEqual(self.tenure("plugin", "check", "./none.so")[0], UNAVAILABLE)
-        for library in ("abi_wrong_major", "abi_no_symbol", "abi_init_fails"):
+        for library in ("abi_wrong_major", "abi_no_symbol", "abi_init_fails", "abi_missing_slot", "abi_zero_table"):
             code, stdout, stderr = self.tenure("plugin", "check", TEST_PLUGINS / f"libtenure_{library}.so", "--json")
             self.assertEqual(code, UNAVAILABLE, stderr)
             self.assertEqual(json.loads(stdout)["checks"][1]["outcome"], "skipped")
