@@ -122,7 +122,12 @@ Verdict run_check(const SubjectSource& source, Rule rule) {
   } catch (const Error& error) {
     verdict = refused(error, rule);
   }
-  if (verdict.outcome == Outcome::stopped && verdict.by == rule) verdict.outcome = Outcome::failed;
+  if (verdict.outcome != Outcome::stopped) return verdict;
+  // A hook's failure is that of what was tried; verdicts are judged in the variants that `phases` tried
+  // first.
+  const bool judges_verdicts = rule >= Rule::verbs && rule <= Rule::rebuild;
+  if (verdict.by == Rule::runs && rule > Rule::runs) verdict.by = judges_verdicts ? Rule::phases : rule;
+  if (verdict.by == rule) verdict.outcome = Outcome::failed;
   return verdict;
 }
 

@@ -104,7 +104,6 @@ Verdict check_phases(Subject& subject) {
     }
     if (auto stop = trouble(*policy, results)) {
       stop->text += fmt::format(" ({})", variant.text());
-      if (stop->by == Rule::runs) stop->by = Rule::phases;
       return *stop;
     }
     if (results[0].released == 0)

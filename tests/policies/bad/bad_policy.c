@@ -17,6 +17,7 @@ enum {
   RUNS_HANGS,
   RUNS_FAILS,
   PHASES,
+  PHASES_FAILS,
   VERBS,
   VERBS_LATE,
   FINITE_SCORES,
@@ -27,6 +28,7 @@ enum {
   BUDGET_SAYS_NOTHING,
   REBUILD,
   EDGE_PROMPTS,
+  EDGE_PROMPTS_FAILS,
   DETERMINISTIC,
   CHUNK_INVARIANT,
   INTERLEAVED,
@@ -128,6 +130,7 @@ static tenure_status count_attention(tenure_policy* self, const tenure_call* cal
   for (uint32_t s = 0; s < n; ++s) {
     const tenure_view* view = evidence[s]->view;
     if (BREAKS == EDGE_PROMPTS && view->n_tokens == 1) abort();
+    if (BREAKS == EDGE_PROMPTS_FAILS && view->n_tokens == 1) statuses[s] = TENURE_INTERNAL;
     if (BREAKS == VERBS) {
       memset(self->offsets, 0, sizeof self->offsets);
       statuses[s] =
@@ -210,6 +213,7 @@ static tenure_status select_newest(tenure_policy* self, const tenure_call* call,
                                    const tenure_view* const* views, tenure_keepset* const* keepsets,
                                    tenure_status* statuses, tenure_error* error) {
   static uint32_t n_ever; /* of the process: what a verdict must not depend on */
+  if (BREAKS == PHASES_FAILS && layer == TENURE_ALL_LAYERS) return TENURE_INTERNAL;
   const tenure_status status = misbehave(self, call);
   if (status != TENURE_OK) return status;
   for (uint32_t s = 0; s < n; ++s) {
