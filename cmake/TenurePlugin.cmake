@@ -1,7 +1,8 @@
-# tenure_plugin(FOLDER SOURCES file... [THIRD_PARTY target...] [DIRECTORY dir])
-# Builds libtenure_FOLDER.so, puts its manifest FOLDER.toml beside it as libtenure_FOLDER.toml, exports one symbol.
+# tenure_plugin(FOLDER SOURCES file... [THIRD_PARTY target...] [DIRECTORY dir] [CHECK_OPTIONS option...] [UNCHECKED])
+# Builds libtenure_FOLDER.so, puts its manifest FOLDER.toml beside it as libtenure_FOLDER.toml, exports one symbol. With tests,
+# `tenure plugin check` of it is one, plugin_check_FOLDER, with these options (such as --set key=value); not if UNCHECKED.
 function(tenure_plugin name)
-  cmake_parse_arguments(PLUGIN "" "DIRECTORY" "SOURCES;THIRD_PARTY" ${ARGN})
+  cmake_parse_arguments(PLUGIN "UNCHECKED" "DIRECTORY" "SOURCES;THIRD_PARTY;CHECK_OPTIONS" ${ARGN})
   if(NOT PLUGIN_DIRECTORY)
     set(PLUGIN_DIRECTORY ${TENURE_PLUGIN_OUTPUT_DIRECTORY})
     set(installed TRUE)
@@ -22,6 +23,10 @@ function(tenure_plugin name)
                      COMMAND ${CMAKE_COMMAND} -E copy ${manifest} ${PLUGIN_DIRECTORY}/lib${target}.toml VERBATIM)
   add_custom_target(${target}_manifest ALL DEPENDS ${PLUGIN_DIRECTORY}/lib${target}.toml)
   add_dependencies(${target} ${target}_manifest)
+  if(TENURE_TESTS AND NOT PLUGIN_UNCHECKED)
+    add_test(NAME plugin_check_${name} COMMAND tenure plugin check $<TARGET_FILE:${target}> ${PLUGIN_CHECK_OPTIONS})
+    set_tests_properties(plugin_check_${name} PROPERTIES LABELS conformance TIMEOUT 300)
+  endif()
   if(installed)
     install(TARGETS ${target} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/tenure/plugins)
     install(FILES ${PLUGIN_DIRECTORY}/lib${target}.toml DESTINATION ${CMAKE_INSTALL_LIBDIR}/tenure/plugins)

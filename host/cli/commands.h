@@ -15,6 +15,7 @@ Command report_command();
 Command plugin_list_command();
 Command plugin_show_command();
 Command plugin_new_command();
+Command plugin_check_command();
 Command plugin_doctor_command();
 Command bench_command();
 Command eval_command();

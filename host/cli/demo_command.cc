@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "cli/commands.h"
+#include "cli/demo_folder.h"
 #include "cli/run_command.h"
 #include "cli/streams.h"
 #include "error/error.h"
@@ -13,11 +14,9 @@
 #include "report/report.h"
 
 namespace tenure::cli {
-namespace {
 
 namespace fs = std::filesystem;
 
-// share/tenure/demo beside the program's bin/, in the build tree as after an installation.
 fs::path demo_folder() {
   std::error_code failure;
   const fs::path program = fs::read_symlink("/proc/self/exe", failure);
@@ -26,6 +25,8 @@ fs::path demo_folder() {
   throw Error(Code::input_missing,
               fmt::format("the demo's files are not in \"{}\", where they are installed", folder.string()));
 }
+
+namespace {
 
 std::string fresh_directory() {
   const bool can_write_here = ::access(".", W_OK) == 0;

@@ -65,6 +65,19 @@ PluginSearch plugin_search(const Arguments& arguments) {
   return search_plugins(search_folders(folders));
 }
 
+PluginFile plugin_operand(const Arguments& arguments) {
+  const std::string& word = arguments.positional().front();
+  // A file name without a folder is a file too: nobody means an id by "libx.so".
+  if (word.find('/') != std::string::npos || word.ends_with(".so")) return plugin_at(fs::absolute(word));
+  const PluginSearch search = plugin_search(arguments);
+  // An id may be a policy's or a backend's; ids of both kinds share one space.
+  for (const Candidate& candidate : search.candidates) {
+    const bool taken = candidate.verdict == CandidateVerdict::taken;
+    if (taken && candidate.file->manifest.id == word) return *candidate.file;
+  }
+  return search.find(word, PluginKind::policy);  // throws, and says why
+}
+
 std::optional<uint64_t> count_option(const Arguments& arguments, const std::string& option) {
   const std::optional<std::string> text = arguments.get(option);
   if (!text) return std::nullopt;

@@ -42,6 +42,9 @@ LoadedPlan load_pipeline(const Arguments& arguments);
 // Folders of --plugin-dir first, then those that are always searched.
 PluginSearch plugin_search(const Arguments& arguments);
 
+// The plugin that the first operand means, an id or a file. Throws Error (69).
+PluginFile plugin_operand(const Arguments& arguments);
+
 // The value of an option that is a number of things; throws Error(usage) for anything else.
 std::optional<uint64_t> count_option(const Arguments& arguments, const std::string& option);
 

@@ -25,21 +25,8 @@ int list(const Arguments& arguments) {
   return exit_ok;
 }
 
-// An id may be a policy's or a backend's; ids of both kinds share one space.
-PluginFile plugin_named(const PluginSearch& search, const std::string& id) {
-  for (const Candidate& candidate : search.candidates) {
-    const bool taken = candidate.verdict == CandidateVerdict::taken;
-    if (taken && candidate.file->manifest.id == id) return *candidate.file;
-  }
-  return search.find(id, PluginKind::policy);  // throws, and says why
-}
-
 int show(const Arguments& arguments) {
-  const std::string& word = arguments.positional().front();
-  // A file name without a folder is a file too: nobody means an id by "libx.so".
-  const bool is_file = word.find('/') != std::string::npos || word.ends_with(".so");
-  print(show_text(is_file ? plugin_at(std::filesystem::absolute(word))
-                          : plugin_named(plugin_search(arguments), word)));
+  print(show_text(plugin_operand(arguments)));
   return exit_ok;
 }
 
@@ -61,7 +48,7 @@ int create(const Arguments& arguments) {
     print(file.string() + "\n");
   print_error(
       fmt::format("\nbuild and try it:\n  cmake -S {0} -B {0}/build && cmake --build {0}/build\n"
-                  "  tenure plugin show {1} --plugin-dir {0}/build",
+                  "  tenure plugin check {0}/build/libtenure_policy_{1}.so",
                   folder.string(), name));
   return exit_ok;
 }

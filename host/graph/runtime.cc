@@ -109,6 +109,11 @@ void Runtime::check_memory(const CellPlan& cell) {
 
 void Runtime::stop_engine() { engine_.reset(); }
 
+void Runtime::unload_policies() {
+  stop_engine();
+  policies_.clear();
+}
+
 void Runtime::load_backend(const BackendPlan& plan) {
   const uint32_t threads = plan.threads > 0 ? plan.threads : usable_threads();
   const std::string key = fmt::format("{} {}{}", plan.plugin, threads, text_of(plan.params));

@@ -34,6 +34,8 @@ class Runtime {
   void load(const CellPlan& cell);
   // Ends the engine; the next load starts a new one.
   void stop_engine();
+  // Ends the engine and destroys the policies; their libraries stay.
+  void unload_policies();
 
   Engine& engine() { return *engine_; }
   const Model& model() const { return *model_; }

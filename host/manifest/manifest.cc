@@ -118,6 +118,7 @@ class ManifestReader {
     if (const auto v = needs.choice<Location>("location")) n.location = *v;
     if (const auto v = needs.choice<Granularity>("granularity")) n.granularity = *v;
     if (const auto v = needs.boolean("rebuild")) n.rebuild = *v;
+    if (const auto v = needs.boolean("chunk_invariant")) n.chunk_invariant = *v;
     if (auto v = needs.choice_list<Phase>("phases")) n.phases = std::move(*v);
     if (auto v = needs.choice_list<PositionMode>("positions")) {
       n.positions = std::move(*v);

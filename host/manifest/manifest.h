@@ -61,6 +61,7 @@ struct PluginNeeds {
   uint64_t state_floats_per_slot = 0;
   uint64_t state_floats_per_token = 0;
   Concurrency concurrency = Concurrency::serial;
+  bool chunk_invariant = false;  // what is kept of a prompt does not depend on how it was cut; `plugin check` tries
 };
 
 struct PluginManifest {

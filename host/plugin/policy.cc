@@ -14,6 +14,7 @@
 namespace tenure {
 
 struct PolicyHandle {
+  const Library* library = nullptr;
   PluginManifest manifest;
   tenure_policy_api api{};
   bool has_create = false;
@@ -21,6 +22,16 @@ struct PolicyHandle {
   PolicyNeeds needs;
   bool is_created = false;
   tenure_policy* self = nullptr;  // may be NULL after create: nothing to remember
+  PolicyWatch* watch = nullptr;
+
+  // A hook of a sequence.
+  template <typename Call>
+  Status call(const char* hook, std::span<const tenure_status> statuses, Call&& hooked) const {
+    if (watch != nullptr) watch->enter(hook);
+    const Status status = call_plugin(manifest.id, hook, std::forward<Call>(hooked));
+    if (watch != nullptr) watch->leave(status, statuses);
+    return status;
+  }
 
   ~PolicyHandle() {
     if (!is_created) return;
@@ -149,7 +160,7 @@ PolicySequence& PolicySequence::operator=(PolicySequence&& other) noexcept {
 
 PolicySequence::~PolicySequence() {
   if (info_ == nullptr) return;
-  call_plugin(handle_->manifest.id, "end", [&](tenure_error*) {
+  handle_->call("end", {}, [&](tenure_error*) {
     handle_->api.end(handle_->self, seq_);
     return TENURE_OK;
   });
@@ -157,6 +168,7 @@ PolicySequence::~PolicySequence() {
 
 Policy::Policy(const Library& library, const tenure_model_info& model, std::vector<ParamValue> params)
     : handle_(std::make_unique<PolicyHandle>()) {
+  handle_->library = &library;
   handle_->manifest = library.manifest();
   take_table(library, *handle_);
   const ConfigValues config(library.manifest().params, std::move(params));
@@ -166,6 +178,12 @@ Policy::Policy(const Library& library, const tenure_model_info& model, std::vect
     return handle_->api.create(library.services().host(), &model, config.config(), &handle_->self, error);
   }));
   handle_->is_created = true;
+}
+
+void Policy::require_table(const Library& library) {
+  PolicyHandle handle;
+  handle.manifest = library.manifest();
+  take_table(library, handle);
 }
 
 Policy::Policy(Policy&&) noexcept = default;
@@ -181,6 +199,12 @@ const PluginManifest& Policy::manifest() const {
 const PolicyNeeds& Policy::needs() const {
   return handle_->needs;
 }
+const Library& Policy::library() const {
+  return *handle_->library;
+}
+void Policy::watch(PolicyWatch& watch) const {
+  handle_->watch = &watch;
+}
 bool Policy::has_prepare() const {
   return handle_->has_prepare;
 }
@@ -194,7 +218,7 @@ bool Policy::has_select() const {
 Status Policy::begin(const tenure_call& call, const tenure_sequence_info& info, PolicySequence& out) const {
   PolicySequence sequence;
   auto kept_info = std::make_unique<tenure_sequence_info>(info);
-  Status status = call_plugin(id(), "begin", [&](tenure_error* error) {
+  Status status = handle_->call("begin", {}, [&](tenure_error* error) {
     return handle_->api.begin(handle_->self, &call, kept_info.get(), &sequence.seq_, error);
   });
   if (status.code == TENURE_UNIMPLEMENTED) status = {};
@@ -207,9 +231,10 @@ Status Policy::begin(const tenure_call& call, const tenure_sequence_info& info, 
 
 Status Policy::prepare(const tenure_call& call, const tenure_view& view, std::span<const int32_t> ids,
                        int32_t first_pos, tenure_keepset& keepset) const {
-  return call_plugin(id(), "prepare", [&](tenure_error* error) {
+  tenure_keepset* const handed = handle_->watch != nullptr ? handle_->watch->prepare(view, keepset) : &keepset;
+  return handle_->call("prepare", {}, [&](tenure_error* error) {
     return handle_->api.prepare(handle_->self, &call, &view, ids.data(), static_cast<uint32_t>(ids.size()),
-                                first_pos, &keepset, error);
+                                first_pos, handed, error);
   });
 }
 
@@ -217,7 +242,8 @@ Status Policy::observe(const tenure_call& call, uint32_t layer,
                        std::span<const tenure_evidence* const> evidence,
                        std::span<tenure_status> statuses) const {
   std::fill(statuses.begin(), statuses.end(), TENURE_OK);
-  return call_plugin(id(), "observe", [&](tenure_error* error) {
+  if (handle_->watch != nullptr) evidence = handle_->watch->observe(layer, evidence);
+  return handle_->call("observe", statuses, [&](tenure_error* error) {
     return handle_->api.observe(handle_->self, &call, layer, static_cast<uint32_t>(evidence.size()),
                                 evidence.data(), statuses.data(), error);
   });
@@ -226,7 +252,8 @@ Status Policy::observe(const tenure_call& call, uint32_t layer,
 Status Policy::select(const tenure_call& call, uint32_t layer, std::span<const tenure_view* const> views,
                       std::span<tenure_keepset* const> keepsets, std::span<tenure_status> statuses) const {
   std::fill(statuses.begin(), statuses.end(), TENURE_OK);
-  return call_plugin(id(), "select", [&](tenure_error* error) {
+  if (handle_->watch != nullptr) keepsets = handle_->watch->select(layer, views, keepsets);
+  return handle_->call("select", statuses, [&](tenure_error* error) {
     return handle_->api.select(handle_->self, &call, layer, static_cast<uint32_t>(views.size()), views.data(),
                                keepsets.data(), statuses.data(), error);
   });

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "plugin/library.h"
+#include "plugin/policy_watch.h"
 #include "plugin/status.h"
 
 namespace tenure {
@@ -62,6 +63,8 @@ class Policy {
  public:
   // Asks needs(), then creates. `model` and the library outlive the policy; no weights need to be loaded yet.
   Policy(const Library& library, const tenure_model_info& model, std::vector<ParamValue> params);
+  // Only that the library has a table of hooks that can be called. Throws Error.
+  static void require_table(const Library& library);
   Policy(Policy&&) noexcept;
   Policy& operator=(Policy&&) noexcept;
   ~Policy();
@@ -69,6 +72,9 @@ class Policy {
   const std::string& id() const;
   const PluginManifest& manifest() const;
   const PolicyNeeds& needs() const;
+  const Library& library() const;
+  // From now on, before the first sequence begins. The watch outlives them all.
+  void watch(PolicyWatch&) const;
 
   // Which optional hooks the plugin has; the host builds no view for a hook that is not there.
   bool has_prepare() const;

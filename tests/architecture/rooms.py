@@ -23,6 +23,8 @@ HOST_ROOMS: dict[str, set[str]] = {
     "report": {"error", "tensor", "record"},
     # bench drives the engine and the backend's ops as a cell has them
     "bench": {"error", "tensor", "plan", "plugin", "cache", "model", "session", "engine", "graph", "record"},
+    # check runs a plugin under test as a cell does, and stands between it and the engine
+    "check": {"error", "tensor", "manifest", "plan", "plugin", "model", "session", "engine", "graph", "record"},
 }
 # `main` (host/main.cc) and `cli` see everything.
 SEE_EVERYTHING = {"main", "cli"}
@@ -47,6 +49,7 @@ PLUGIN_API: dict[str, set[str]] = {
     "engine": {"tenure/host.h"},  # it lends its arena as tenure.exec
     "graph": {"tenure/backend.h", "tenure/policy.h"},
     "bench": {"tenure/backend.h"},
+    "check": {"tenure/policy.h"},
     "main": {"*"},
     "cli": {"*"},
 }

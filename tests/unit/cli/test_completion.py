@@ -30,7 +30,7 @@ class Completion(ProgramCase):
     def agree(self, complete):
         self.assertEqual(set(complete("tenure va")), {"validate"})
         self.assertLessEqual({"run", "plugin", "demo", "completion"}, set(complete("tenure ")))
-        self.assertEqual(set(complete("tenure plugin ")), {"list", "show", "new", "doctor"})
+        self.assertEqual(set(complete("tenure plugin ")), {"list", "show", "new", "check", "doctor"})
         self.assertEqual(set(complete("tenure graph --form")), {"--format"})
         self.assertEqual(set(complete("tenure graph --format ")), {"dot", "mermaid", "json"})
         self.assertIn("some.toml", complete("tenure validate so"))

@@ -1,4 +1,4 @@
-"""plugin list, show, doctor, new."""
+"""plugin list, show, doctor, new, and that what is new passes check."""
 
 import shutil
 import subprocess
@@ -49,7 +49,9 @@ class Plugins(ProgramCase):
         commands = [line.strip() for line in advice.splitlines() if line.startswith("  ")]
         self.assertEqual(len(commands), 2)
         subprocess.run(commands[0], shell=True, cwd=self.folder, check=True, capture_output=True)
-        self.assertIn('policy "mine"', self.tenure(*commands[1].split()[1:])[0])
+        checked = self.tenure(*commands[1].split()[1:])[0]
+        self.assertIn('policy "mine"', checked)
+        self.assertIn(" 0 failed", checked)
 
     def test_new_refuses(self):
         self.tenure("plugin", "new", "backend", "mine", expect=USAGE)

@@ -101,6 +101,15 @@ TEST_CASE("manifest - the contract's example, every field") {
   CHECK(m.params[0].max == 1.0);
 }
 
+TEST_CASE("manifest - chunk_invariant is a promise that must be made") {
+  const std::string needs =
+      "manifest = 1\nid = \"mine\"\nkind = \"policy\"\nversion = \"1\"\n[abi]\nmajor = 1\nbuilt = 1\nmin = 1\n"
+      "[binary]\nos = \"linux\"\narch = \"x86_64\"\n[needs]\n";
+  CHECK_FALSE(parse_manifest(needs, "m").needs.chunk_invariant);
+  CHECK(parse_manifest(needs + "chunk_invariant = true\n", "m").needs.chunk_invariant);
+  CHECK(findings(needs + "chunk_invariant = 1\n").size() == 1);
+}
+
 TEST_CASE("manifest - what is wrong is said at its place, as a plugin's fault") {
   struct Row {
     const char *from, *to, *text;

@@ -1,0 +1,11 @@
+// The files of `tenure demo`: the tiny model is also what plugins are checked with.
+#pragma once
+
+#include <filesystem>
+
+namespace tenure::cli {
+
+// share/tenure/demo beside the program's bin/, in the build tree as after an installation. Throws Error.
+std::filesystem::path demo_folder();
+
+}  // namespace tenure::cli
