@@ -82,6 +82,18 @@ std::vector<std::pair<std::string, std::string>> plugin_hashes(const Plan& plan,
   return {hashes.begin(), hashes.end()};
 }
 
+// A compare stage's figures: "delta [cell]: agree_tokens 14.2, kv.peak_bytes 0.31".
+void print_compared(const CellSummary& cell) {
+  constexpr std::string_view prefix = "compare.";
+  std::string text;
+  for (const auto& [path, metric] : cell.group.metrics) {
+    if (!path.starts_with(prefix)) continue;
+    text += fmt::format("{} {} {:.4g}", text.empty() ? "" : ",", path.substr(prefix.size()), metric.mean);
+  }
+  if (text.empty()) return;
+  print_error(fmt::format("{}{}:{}", cell.stage, cell.cell.empty() ? "" : fmt::format(" [{}]", cell.cell), text));
+}
+
 void print_summary(const Summary& summary) {
   print_error(fmt::format("{:<24} {:<16} {:>5} {:>6} {:>9} {:>10} {:>9}", "cell", "stage", "ok", "errors", "match", "KV peak", "tok/s"));
   for (const CellSummary& cell : summary.cells) {
@@ -97,6 +109,7 @@ void print_summary(const Summary& summary) {
                             cell.group.n.ok, cell.group.n.error + cell.group.n.limit, text(mean("exact_match"), 1, ""),
                             text(mean("kv.peak_bytes"), 1048576.0, " MiB"), text(mean("timing.decode_tps"), 1, "")));
   }
+  for (const CellSummary& cell : summary.cells) print_compared(cell);
   for (const GateResult& gate : summary.gates) print_error(fmt::format("gate: {} ({})", gate.text, to_string(gate.status)));
 }
 

@@ -5,6 +5,7 @@
 
 #include "error/error.h"
 #include "graph/axis_value.h"
+#include "graph/comparisons.h"
 #include "graph/stage_flow.h"
 #include "record/gate.h"
 #include "record/row_view.h"
@@ -58,7 +59,10 @@ ErrorAllowance allowance(const RunPlan& run) {
 class PlanRun {
  public:
   explicit PlanRun(const RunOptions& options)
-      : options_(options), plan_(*options.plan), writer_(options.directory->open_rows(sync_policy(plan_.run))) {
+      : options_(options),
+        plan_(*options.plan),
+        writer_(options.directory->open_rows(sync_policy(plan_.run))),
+        comparisons_(plan_, options.directory->results_path()) {
     progress_.pipeline = plan_.name;
   }
 
@@ -67,6 +71,7 @@ class PlanRun {
     for (const CellPlan& cell : plan_.cells) {
       if (stopped_ || failure_) break;
       run_cell(cell);
+      if (!stopped_ && !failure_) compare(cell);
     }
     return finish();
   }
@@ -74,6 +79,7 @@ class PlanRun {
  private:
   void count_earlier_rows();
   void run_cell(const CellPlan& cell);
+  void compare(const CellPlan& cell);
   void wait(StageFlow& flow, const CellPlan& cell);
   void write(const ResultRow& row);
   void report(StageFlow& flow, const CellPlan& cell);
@@ -83,6 +89,7 @@ class PlanRun {
   const RunOptions& options_;
   const Plan& plan_;
   RowWriter writer_;
+  Comparisons comparisons_;
   std::mutex mutex_;       // rows and events of progress_: the writer's node and the waiting thread
   Progress progress_;
   TokenRate fed_rate_, generated_rate_;
@@ -95,13 +102,18 @@ class PlanRun {
 };
 
 void PlanRun::count_earlier_rows() {
-  if (options_.directory->rows().size() == 0) return;
-  for_each_current_row(options_.directory->results_path(),
-                       [&](const ResultRow& row, std::string_view) { progress_.rows.add(row.status); });
+  const RowIndex& earlier = options_.directory->rows();
+  if (earlier.size() == 0) return;
+  for_each_current_row(options_.directory->results_path(), [&](const ResultRow& row, std::string_view) {
+    progress_.rows.add(row.status);
+    comparisons_.note(row, earlier.find(row.id, row.cell, row.stage, row.sample)->offset);
+  });
 }
 
 void PlanRun::write(const ResultRow& row) {
+  const uint64_t offset = writer_.n_bytes();
   writer_.write(row);
+  comparisons_.note(row, offset);
   const std::lock_guard lock(mutex_);
   progress_.rows.add(row.status);
   if (!row.events) return;
@@ -135,6 +147,16 @@ void PlanRun::run_cell(const CellPlan& cell) {
   fed_before_ += figures.n_prefilled;
   generated_before_ += figures.n_decoded;
   options_.runtime->stop_engine();
+}
+
+void PlanRun::compare(const CellPlan& cell) {
+  const auto is_stopping = [&] { return options_.stop != nullptr && *options_.stop; };
+  try {
+    comparisons_.join(cell, [&](const ResultRow& row) { write(row); }, [&] { return !is_stopping(); });
+  } catch (const Error& error) {
+    failure_ = error;
+  }
+  if (is_stopping()) stopped_ = true;
 }
 
 void PlanRun::wait(StageFlow& flow, const CellPlan& cell) {

@@ -128,6 +128,7 @@ StageFlow::Graph::Graph(const FlowOptions& options)
       bytes_total_ += reader.source->bytes_total();
       continue;
     }
+    if (stage.kind == StageKind::compare) continue;  // joined from written rows
     Work work{.plan = &stage, .settings = prompt_settings(stage, *options_.runtime, options_.time_limit), .origin = {}, .node = nullptr};
     work.origin = {.cell = cell.name,
                    .axes = {},

@@ -124,6 +124,10 @@ void add_work(Section& s, const ScorePlan& score) {
   s.add("window", uint64_t{score.window});
 }
 
+void add_work(Section& s, const ComparePlan& compare) {
+  s.add("metrics", compare.metrics);
+}
+
 void add_work(Section& s, const WritePlan& write) {
   s.add("path", write.path);
   s.add("fields", write.fields);

@@ -6,6 +6,7 @@
 #include <set>
 #include <system_error>
 
+#include "plan/compare.h"
 #include "plan/environment.h"
 #include "plan/gates.h"
 #include "plan/matrix.h"
@@ -30,7 +31,7 @@ std::set<std::string> touched_stages(const std::vector<StagePlan>& stages, const
     const auto reaches = [&](const Address& a) {
       if (a.is_section("stage")) return a.parts[1] == stage.id;
       if (a.is_section("policy")) return policy && a.parts[1] == policy->name;
-      return gives_rows(stage.kind);  // model, backend, engine
+      return takes_requests(stage.kind);  // model, backend, engine
     };
     const bool direct = std::any_of(axes.begin(), axes.end(), reaches);
     const bool upstream = std::any_of(stage.from.begin(), stage.from.end(),
@@ -40,12 +41,13 @@ std::set<std::string> touched_stages(const std::vector<StagePlan>& stages, const
   return touched;
 }
 
-// The stages of `wanted` ids and the readers that feed them, in order.
+// The stages of `wanted` ids and the readers that feed them, in order. What a compare stage takes from runs in this
+// cell or in the shared one.
 std::vector<StagePlan> with_readers(const std::vector<StagePlan>& stages,
                                     const std::set<std::string>& wanted) {
   std::set<std::string> needed = wanted;
   for (const StagePlan& stage : stages) {
-    if (wanted.contains(stage.id)) needed.insert(stage.from.begin(), stage.from.end());
+    if (wanted.contains(stage.id) && takes_requests(stage.kind)) needed.insert(stage.from.begin(), stage.from.end());
   }
   std::vector<StagePlan> out;
   for (const StagePlan& stage : stages) {
@@ -148,7 +150,10 @@ class PlanReader {
 
   GateScope gate_scope(const std::vector<MatrixCell>& cells) const {
     GateScope scope;
-    for (const StagePlan& stage : plan_.cells.front().stages) scope.stages.emplace(stage.id, stage.kind);
+    for (const StagePlan& stage : plan_.cells.front().stages) {
+      scope.stages.emplace(stage.id, stage.kind);
+      if (stage.kind == StageKind::compare) scope.compared.emplace(stage.id, compared_names(stage));
+    }
     for (const MatrixCell& cell : cells) {
       for (const auto& [key, edit] : cell.edits) scope.axes[key].insert(value_text(edit.value));
     }
@@ -204,7 +209,7 @@ class PlanReader {
       } else if (std::none_of(all.begin(), all.end(), runs) && !varies_by_stage(edits, edit)) {
         findings_.add(
             edit.key_place, Code::matrix_bad_key,
-            fmt::format("axis \"{}\" changes nothing that a generate or score stage uses", entry.first));
+            fmt::format("axis \"{}\" changes nothing that a stage with rows uses", entry.first));
       }
     }
   }

@@ -79,12 +79,13 @@ struct PolicyPlan {
   SourcePosition where;
 };
 
-enum class StageKind { read_jsonl, read_text, generate, score, write_jsonl };
+enum class StageKind { read_jsonl, read_text, generate, score, compare, write_jsonl };
 template <>
 inline constexpr Choice<StageKind> choices<StageKind>[] = {{"read_jsonl", StageKind::read_jsonl},
                                                            {"read_text", StageKind::read_text},
                                                            {"generate", StageKind::generate},
                                                            {"score", StageKind::score},
+                                                           {"compare", StageKind::compare},
                                                            {"write_jsonl", StageKind::write_jsonl}};
 
 // A prompt template cut at its {fields}; "{{" and "}}" were braces.
@@ -133,6 +134,11 @@ struct ScorePlan {
   uint32_t window = 2048;  // tokens; the second half of each is scored
 };
 
+// Joins the rows of the stages in `from` by id and sample; the first is the reference of the others.
+struct ComparePlan {
+  std::vector<std::string> metrics;  // text metrics (exact_match, agree_tokens, …) and row paths; no repeats
+};
+
 enum class RowFormat { tenure, openai };
 template <>
 inline constexpr Choice<RowFormat> choices<RowFormat>[] = {{"tenure", RowFormat::tenure},
@@ -149,8 +155,9 @@ struct StagePlan {
   std::string id;
   StageKind kind = StageKind::read_jsonl;
   std::vector<std::string>
-      from;  // generate, score: one read stage; write_jsonl: generate or score stages; read: none
-  std::variant<ReadPlan, GeneratePlan, ScorePlan, WritePlan> work;
+      from;  // generate, score: one read stage; compare: the reference, then others; write_jsonl: stages with
+             // rows; read: none
+  std::variant<ReadPlan, GeneratePlan, ScorePlan, ComparePlan, WritePlan> work;
   SourcePosition where;  // of its id
 };
 
@@ -161,9 +168,9 @@ struct CellPlan {
   ModelPlan model;
   BackendPlan backend;
   EnginePlan engine;
-  // What runs in this cell: generate and score stages, after the read stages that feed them. A stage that no
-  // axis touches is only in the first cell, which is then named "" and has no axes; its reader may be in
-  // other cells as well.
+  // What runs in this cell: generate and score stages, after the read stages that feed them, and compare
+  // stages last. A stage that no axis touches is only in the first cell, which is then named "" and has no
+  // axes; its reader may be in other cells as well. A compare stage may take from that cell and its own.
   std::vector<StagePlan> stages;
 };
 
