@@ -63,6 +63,8 @@ constexpr CodeInfo table[] = {
     {Code::run_locked, exit_stopped, "run directory locked", "Another process works on this run directory."},
     {Code::run_malformed, exit_data, "run directory malformed", "A file of the run directory cannot be read."},
     {Code::stopped, exit_stopped, "stopped", "The run was stopped before its end; run the same command again to go on."},
+    {Code::runs_do_not_pair, exit_data, "runs do not pair",
+     "Two runs are compared row by row, and one lacks rows of the other, or no pair has what a --fail-if limit asks for."},
     {Code::usage, exit_usage, "usage", "The command line cannot be understood; --help shows what is allowed."},
     {Code::row_bad_request, exit_too_many_errors, "bad request", "This request cannot be run; the others go on."},
     {Code::row_too_long, exit_too_many_errors, "too long", "The prompt and its answer do not fit the model's context."},

@@ -78,6 +78,7 @@ enum class Code : uint16_t {
   run_locked = 403,
   run_malformed = 404,
   stopped = 405,
+  runs_do_not_pair = 406,
   // 05xx: command line (64)
   usage = 501,
   // 06xx: a request's row
