@@ -4,11 +4,11 @@ namespace tenure::cli {
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> table = {
-      run_command(),         resume_command(),     validate_command(),      plan_command(),
-      graph_command(),       generate_command(),   report_command(),        compare_command(),
-      plugin_list_command(), plugin_show_command(), plugin_new_command(), plugin_doctor_command(), bench_command(),
-      tokenize_command(),    inspect_command(),    demo_command(),          doctor_command(),
-      explain_command(),     completion_command(),
+      run_command(),         resume_command(),      validate_command(),    plan_command(),
+      graph_command(),       generate_command(),    report_command(),      compare_command(),
+      watch_command(),       plugin_list_command(), plugin_show_command(), plugin_new_command(),
+      plugin_doctor_command(), bench_command(),     tokenize_command(),    inspect_command(),
+      demo_command(),        doctor_command(),      explain_command(),     completion_command(),
   };
   return table;
 }

@@ -117,7 +117,7 @@ RunOutcome run_in(RunDirectory& directory, const Plan& plan, Runtime& runtime, c
                   const std::vector<std::string>& inputs) {
   std::string standard_input;
   if (std::find(inputs.begin(), inputs.end(), "-") != inputs.end()) standard_input = directory.keep_requests(STDIN_FILENO);
-  ProgressBar bar(wish.quiet);
+  ProgressBar bar({.quiet = wish.quiet});
   RunOutcome outcome{.directory = directory.path(), .summary = std::nullopt, .exit_code = 0};
   outcome.summary = run_plan({.plan = &plan,
                               .directory = &directory,
@@ -125,7 +125,8 @@ RunOutcome run_in(RunDirectory& directory, const Plan& plan, Runtime& runtime, c
                               .retry_errors = wish.retry_errors,
                               .standard_input = standard_input,
                               .stop = &stop_requested(),
-                              .show = [&](const Progress& progress) { bar.show(progress); }});
+                              .show = [&](const Progress& progress) { bar.show(progress); },
+                              .tell = [&](const std::string& text) { bar.tell("alert: " + text); }});
   outcome.exit_code = outcome.summary->verdict.exit_code;
   return outcome;
 }

@@ -1,5 +1,7 @@
 #include "graph/run.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 
@@ -18,6 +20,8 @@ using Clock = std::chrono::steady_clock;
 // How often stop requests are looked at, and figures shown and written.
 constexpr auto poll = std::chrono::milliseconds(50);
 constexpr auto tick = std::chrono::seconds(1);
+constexpr size_t most_told = 10;        // alerts a tick; the others are counted
+constexpr size_t most_summarized = 100;  // alerts in summary.json; each row has its own
 
 SyncPolicy sync_policy(const RunPlan& run) {
   SyncPolicy sync;
@@ -82,6 +86,8 @@ class PlanRun {
   void compare(const CellPlan& cell);
   void wait(StageFlow& flow, const CellPlan& cell);
   void write(const ResultRow& row);
+  void note_alert(const std::string& stage, const std::string& id, const RowAlert& alert);
+  void tell_alerts();
   void report(StageFlow& flow, const CellPlan& cell);
   Summary finish();
   void judge(Summary& summary);
@@ -92,6 +98,8 @@ class PlanRun {
   Comparisons comparisons_;
   std::mutex mutex_;       // rows and events of progress_: the writer's node and the waiting thread
   Progress progress_;
+  std::vector<std::string> untold_;  // alerts since the last tick, the first few; guarded by mutex_
+  uint64_t n_told_ = 0;              // alerts that tell_alerts() spoke for
   TokenRate fed_rate_, generated_rate_;
   uint64_t fed_before_ = 0, generated_before_ = 0;  // by earlier cells' engines
   uint64_t pool_peak_ = 0;
@@ -121,6 +129,29 @@ void PlanRun::write(const ResultRow& row) {
   progress_.rebuilt += static_cast<uint64_t>(row.events->rebuilt);
 }
 
+void PlanRun::note_alert(const std::string& stage, const std::string& id, const RowAlert& alert) {
+  const std::lock_guard lock(mutex_);
+  progress_.add_alert(stage, alert);
+  if (untold_.size() < most_told) {
+    untold_.push_back(fmt::format("{}, request \"{}\": {} is {:.4g} at step {}, limit {:.4g}", stage, id, alert.metric, alert.value,
+                                  alert.step, alert.limit));
+  }
+}
+
+void PlanRun::tell_alerts() {
+  std::vector<std::string> texts;
+  uint64_t n_new = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    texts.swap(untold_);
+    n_new = progress_.n_alerts - n_told_;
+    n_told_ = progress_.n_alerts;
+  }
+  if (!options_.tell) return;
+  for (const std::string& text : texts) options_.tell(text);
+  if (n_new > texts.size()) options_.tell(fmt::format("and {} more", n_new - texts.size()));
+}
+
 void PlanRun::run_cell(const CellPlan& cell) {
   const bool has_work = std::any_of(cell.stages.begin(), cell.stages.end(), [](const StagePlan& stage) {
     return stage.kind == StageKind::generate || stage.kind == StageKind::score;
@@ -137,6 +168,9 @@ void PlanRun::run_cell(const CellPlan& cell) {
                     .retries = plan_.run.retries,
                     .time_limit = plan_.run.time_limit,
                     .standard_input = options_.standard_input,
+                    .alerts = &plan_.alerts,
+                    .on_alert = [this](const std::string& stage, const std::string& id,
+                                       const RowAlert& alert) { note_alert(stage, id, alert); },
                     .write = [this](const ResultRow& row) { write(row); }});
     flow.start();
     wait(flow, cell);
@@ -208,6 +242,7 @@ void PlanRun::report(StageFlow& flow, const CellPlan& cell) {
   }
   options_.directory->write_progress(to_json(shown));
   options_.directory->write_metrics(to_prometheus(shown));
+  tell_alerts();
   if (options_.show) options_.show(shown);
 }
 
@@ -219,6 +254,9 @@ void PlanRun::judge(Summary& summary) {
   for_each_current_row(options_.directory->results_path(), [&](const ResultRow& row, std::string_view) {
     summarizer.add(row);
     judge.add(row);
+    for (const RowAlert& alert : row.alerts) {
+      if (summary.alerts.size() < most_summarized) summary.alerts.emplace_back(row.stage, alert);
+    }
   });
   summary.cells = summarizer.cells();
   std::vector<Cell> cells;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <map>
 
+#include "graph/alert_watch.h"
 #include "graph/axis_value.h"
 #include "graph/prompt_settings.h"
 #include "graph/request_source.h"
@@ -31,6 +32,7 @@ struct Outcome {
   size_t stage = 0;
   std::shared_ptr<const SessionScript> script;  // null: `result.error` came before there was one
   SessionResult result;
+  std::vector<RowAlert> alerts;
   int64_t attempt = 1;
 };
 using OutcomePtr = std::shared_ptr<Outcome>;
@@ -40,6 +42,20 @@ struct Written {
   ResultRow row;
 };
 using WrittenPtr = std::shared_ptr<Written>;
+
+std::vector<AlertSpec> alert_specs(const std::vector<AlertPlan>& alerts, const std::string& stage) {
+  std::vector<AlertSpec> specs;
+  for (const AlertPlan& alert : alerts) {
+    if (alert.stage != stage) continue;
+    specs.push_back({.metric = alert.metric,
+                     .agg = static_cast<GateAggregate>(alert.aggregate),
+                     .window = alert.window,
+                     .min = alert.min,
+                     .max = alert.max,
+                     .versus_median = alert.versus_median});
+  }
+  return specs;
+}
 
 // Enough requests to keep every session busy while rows of finished ones are still on their way.
 uint32_t credits_for(uint32_t in_flight) { return in_flight > 0 ? 2 * in_flight : 128; }
@@ -63,6 +79,7 @@ class StageFlow::Graph {
     const StagePlan* plan = nullptr;
     PromptSettings settings;
     RowOrigin origin;
+    std::unique_ptr<StageAlerts> alerts;
     std::unique_ptr<StageNode> node;
   };
   struct Reader {
@@ -91,6 +108,7 @@ class StageFlow::Graph {
   void enter(size_t stage, const PassagePtr& passage, Gateway& gateway);
   void submit(size_t stage, const PassagePtr& passage, std::shared_ptr<const SessionScript> script, int64_t attempt,
               uint32_t n_tries, const std::shared_ptr<Held>& held);
+  std::shared_ptr<AlertWatch> watch(size_t stage, Job& job);
   void refuse(size_t stage, const PassagePtr& passage, RowError error, Gateway& gateway);
   WrittenPtr to_row(const OutcomePtr& outcome) const;
   void write(const WrittenPtr& written);
@@ -129,7 +147,8 @@ StageFlow::Graph::Graph(const FlowOptions& options)
       continue;
     }
     if (stage.kind == StageKind::compare) continue;  // joined from written rows
-    Work work{.plan = &stage, .settings = prompt_settings(stage, *options_.runtime, options_.time_limit), .origin = {}, .node = nullptr};
+    Work work{.plan = &stage, .settings = prompt_settings(stage, *options_.runtime, options_.time_limit), .origin = {}, .alerts = nullptr, .node = nullptr};
+    work.alerts = std::make_unique<StageAlerts>(alert_specs(*options_.alerts, stage.id));
     work.origin = {.cell = cell.name,
                    .axes = {},
                    .stage = stage.id,
@@ -251,17 +270,32 @@ void StageFlow::Graph::enter(size_t index, const PassagePtr& passage, Gateway& g
   }
 }
 
+// Null where the stage has no alerts; else the job's script tells the watch of each step.
+std::shared_ptr<AlertWatch> StageFlow::Graph::watch(size_t stage, Job& job) {
+  if (stages_[stage].alerts->empty()) return nullptr;
+  const std::string& id = stages_[stage].plan->id;
+  auto watch = std::make_shared<AlertWatch>(
+      *stages_[stage].alerts, [this, &id, request = job.script->id](const RowAlert& alert) { options_.on_alert(id, request, alert); });
+  auto script = std::make_shared<SessionScript>(*job.script);
+  script->on_step = [watch](const StepFigures& step) { watch->step(step); };
+  job.script = std::move(script);
+  return watch;
+}
+
 void StageFlow::Graph::submit(size_t stage, const PassagePtr& passage, std::shared_ptr<const SessionScript> script,
                               int64_t attempt, uint32_t n_tries, const std::shared_ptr<Held>& held) {
   auto job = std::make_unique<Job>();
   job->script = script;
-  job->on_done = [this, stage, passage, script, attempt, n_tries, held](SessionResult&& result) {
+  const std::shared_ptr<AlertWatch> watching = watch(stage, *job);
+  job->on_done = [this, stage, passage, script, attempt, n_tries, held, watching](SessionResult&& result) {
     const bool failed = result.error && !result.policy_dropped && status_of(result.error->code) == RowStatus::error;
     if (failed && n_tries < options_.retries) return submit(stage, passage, script, attempt + 1, n_tries + 1, held);
     auto outcome = std::make_shared<Outcome>();
     outcome->passage = passage;
     outcome->stage = stage;
     outcome->script = script;
+    if (watching && !result.error) watching->end();
+    if (watching) outcome->alerts = watching->raised();
     outcome->result = std::move(result);
     outcome->attempt = attempt;
     held->gateway().try_put(outcome);
@@ -280,6 +314,7 @@ WrittenPtr StageFlow::Graph::to_row(const OutcomePtr& outcome) const {
   try {
     if (outcome->script) {
       written->row = make_row(*request, *outcome->script, std::move(outcome->result), origin);
+      written->row.alerts = std::move(outcome->alerts);
     } else {
       origin.attempt = options_.rows->next_attempt(id, options_.cell->name, stage.plan->id, 0);
       written->row = make_error_row(id, stage.settings.policy->name, std::move(*outcome->result.error), origin);

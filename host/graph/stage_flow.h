@@ -33,6 +33,9 @@ struct FlowOptions {
   uint32_t retries = 0;                      // of a failed request
   std::chrono::nanoseconds time_limit{0};
   std::string standard_input;                // the file "-" means
+  const std::vector<AlertPlan>* alerts = nullptr;
+  // Engine's thread, as an alert is raised; must be quick.
+  std::function<void(const std::string& stage, const std::string& id, const RowAlert&)> on_alert;
   std::function<void(const ResultRow&)> write;  // serial; may throw Error, which ends the flow
 };
 

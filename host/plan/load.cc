@@ -6,6 +6,7 @@
 #include <set>
 #include <system_error>
 
+#include "plan/alerts.h"
 #include "plan/compare.h"
 #include "plan/environment.h"
 #include "plan/gates.h"
@@ -77,7 +78,9 @@ class PlanReader {
     for (const MatrixCell& cell : cells) {
       if (!findings_.full()) resolve_cell(cell);
     }
-    plan_.gates = read_gates(root_, gate_scope(cells), findings_);
+    const GateScope scope = gate_scope(cells);
+    plan_.gates = read_gates(root_, scope, findings_);
+    plan_.alerts = read_alerts(root_, scope, findings_);
     findings_.throw_if_any();
     arrange(cells);
     findings_.throw_if_any();
@@ -98,7 +101,7 @@ class PlanReader {
     top.require("tenure", "1, the version of the schema");
     top.integer("tenure", 1, 1);
     static const std::vector<std::string> sections = {"tenure", "run",   "model", "backend", "engine",
-                                                      "policy", "stage", "gate",  "matrix"};
+                                                      "policy", "stage", "gate",  "alert",  "matrix"};
     for (const TomlMember& member : root_.members) {
       if (member.key.starts_with("x-") || findings_.full()) continue;
       if (std::find(sections.begin(), sections.end(), member.key) != sections.end()) continue;
@@ -132,7 +135,7 @@ class PlanReader {
     const TomlValue* tree = &root_;
     if (!cell.edits.empty()) {
       for (const TomlMember& member : root_.members) {
-        if (member.key != "matrix" && member.key != "gate") edited.members.push_back(member);
+        if (member.key != "matrix" && member.key != "gate" && member.key != "alert") edited.members.push_back(member);
       }
       edited.place = root_.place;
       for (const auto& [key, edit] : cell.edits) assign(edited, edit.address, edit.key_place, edit.value);

@@ -203,6 +203,18 @@ struct GatePlan {
   SourcePosition where;
 };
 
+// Told of a running request when its figure leaves the limits; changes nothing.
+struct AlertPlan {
+  std::string stage;   // generate or score
+  std::string metric;  // released, rebuilt, rebuild_rate or kv_bytes
+  Aggregate aggregate = Aggregate::mean;  // of the steps in the window
+  uint32_t window = 50;                   // steps of the request
+  std::optional<double> min, max;         // at least one is present; bytes as plain numbers
+  bool versus_median = false;             // limits are ratios to the median over requests that are done
+  std::string text;                       // as a person reads it: "evicted: mean rebuild_rate over 50 steps > 0.2"
+  SourcePosition where;
+};
+
 struct Plan {
   std::string file;  // the pipeline, absolute; empty when it came as text
   std::string name;  // the file's stem
@@ -210,6 +222,7 @@ struct Plan {
   std::vector<CellPlan> cells;     // in the order they run; never empty
   std::vector<StagePlan> writers;  // the write_jsonl stages, once for all cells
   std::vector<GatePlan> gates;
+  std::vector<AlertPlan> alerts;
 };
 
 }  // namespace tenure

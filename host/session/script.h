@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "record/alert.h"
 #include "record/row.h"
 #include "sampler/sampler.h"
 #include "session/settings.h"
@@ -38,6 +39,8 @@ struct SessionScript {
   std::chrono::nanoseconds time_limit{0};  // 0 = none
   // Engine's thread, with each piece of text as it becomes certain; must be quick. Optional.
   std::function<void(const std::string& text)> on_text;
+  // Engine's thread, after each forward that the session, or a fork of it, was part of. Optional.
+  std::function<void(const StepFigures& step)> on_step;
 
   // The longest the sequence can get: the trunk and its longest fork. n_fed without what is generated.
   uint64_t n_fed() const;

@@ -246,6 +246,7 @@ void Session::accept_scores(const Batch& batch) {
 
 void Session::end_step() {
   if (stage_ == Stage::done || stage_ == Stage::forking || n_rows_ == 0) return;
+  if (script().on_step) note_step();
   n_rows_ = 0;
   cache_->trim_windows(static_cast<int32_t>(ids_.size()));
   // Only where the engine's way of cutting chunks does not show.
@@ -281,6 +282,16 @@ void Session::note_curve() {
   }
   result_.curve.push_back({.fed_tokens = static_cast<int64_t>(ids_.size()),
                            .bytes = static_cast<int64_t>(setup_.account->bytes)});
+}
+
+void Session::note_step() {
+  script().on_step({.rows = n_rows_,
+                    .rebuilt_rows = n_rebuild_rows_,
+                    .released = result_.released - noted_released_,
+                    .rebuilt = result_.rebuilt - noted_rebuilt_,
+                    .kv_bytes = setup_.account->bytes});
+  noted_released_ = result_.released;
+  noted_rebuilt_ = result_.rebuilt;
 }
 
 // ---- failures ----

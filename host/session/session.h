@@ -122,6 +122,7 @@ class Session {
   void accept_scores(const Batch& batch);
   void note_policy_bytes();
   void note_curve();
+  void note_step();
   SegmentResult& current() { return result_.segments.back(); }
 
   SessionSetup setup_;
@@ -153,6 +154,8 @@ class Session {
   SessionTimes::Clock::time_point segment_began_;
   uint32_t curve_stride_ = 1;
   uint32_t curve_skip_ = 0;
+  uint64_t noted_released_ = 0;  // what on_step was told of
+  uint64_t noted_rebuilt_ = 0;
 
   // Of the rows just added.
   uint32_t n_rows_ = 0;  // rebuilt ones included

@@ -7,7 +7,7 @@ import unittest
 
 from program import ROOT, TENURE, USAGE, ProgramCase
 
-NAMES = ["run", "resume", "validate", "plan", "graph", "generate", "report", "compare", "plugin list", "plugin show", "plugin new", "plugin doctor",
+NAMES = ["run", "resume", "validate", "plan", "graph", "generate", "report", "compare", "watch", "plugin list", "plugin show", "plugin new", "plugin doctor",
          "bench", "tokenize", "inspect", "demo", "doctor", "explain", "completion"]
 
 
