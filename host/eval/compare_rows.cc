@@ -43,7 +43,9 @@ std::optional<double> mean_of(PairMetric metric, const std::vector<Pair>& pairs)
   return sum / static_cast<double>(pairs.size());
 }
 
-std::optional<double> ratio_of(const std::string& path, const ResultRow& reference, const ResultRow& row) {
+std::optional<double> figure_of(const std::string& path, const ResultRow& reference, const ResultRow& row) {
+  // Said of the row when it was made: see graph/fidelity.
+  if (path == "kl" || path == "top1") return metric_of(row, "fidelity." + path);
   const std::optional<double> base = metric_of(reference, path);
   const std::optional<double> value = metric_of(row, path);
   if (!base || !value || *base == 0) return std::nullopt;
@@ -58,7 +60,7 @@ NamedValues compare_rows(const ResultRow& reference, const ResultRow& row, const
   for (const std::string& name : metrics) {
     const auto* at = std::find_if(std::begin(pair_metrics), std::end(pair_metrics), [&](const auto& m) { return m.first == name; });
     const bool of_pairs = at != std::end(pair_metrics);
-    const std::optional<double> value = of_pairs ? mean_of(at->second, pairs) : ratio_of(name, reference, row);
+    const std::optional<double> value = of_pairs ? mean_of(at->second, pairs) : figure_of(name, reference, row);
     if (value) values.emplace_back(name, *value);
   }
   return values;

@@ -1,14 +1,20 @@
-// One attempt of a request under its stage's alerts. Engine's thread.
+// A stage's alerts, and one attempt of a request under them.
 #pragma once
 
 #include <functional>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "plan/plan.h"
 #include "record/alert.h"
 
 namespace tenure {
 
+// What the plan's alerts ask of a stage.
+std::vector<AlertSpec> alert_specs(const std::vector<AlertPlan>& alerts, const std::string& stage);
+
+// Engine's thread.
 class AlertWatch {
  public:
   using Tell = std::function<void(const RowAlert&)>;
@@ -22,12 +28,7 @@ class AlertWatch {
   const std::vector<RowAlert>& raised() const { return raised_; }
 
  private:
-  void take(std::vector<RowAlert> alerts) {
-    for (RowAlert& alert : alerts) {
-      tell_(alert);
-      raised_.push_back(std::move(alert));
-    }
-  }
+  void take(std::vector<RowAlert> alerts);
 
   StageAlerts::Request request_;
   Tell tell_;

@@ -66,7 +66,8 @@ class PlanRun {
       : options_(options),
         plan_(*options.plan),
         writer_(options.directory->open_rows(sync_policy(plan_.run))),
-        comparisons_(plan_, options.directory->results_path()) {
+        comparisons_(plan_, options.directory->results_path()),
+        fidelity_(plan_, options.directory->file("logits")) {
     progress_.pipeline = plan_.name;
   }
 
@@ -96,6 +97,7 @@ class PlanRun {
   const Plan& plan_;
   RowWriter writer_;
   Comparisons comparisons_;
+  FidelityTasks fidelity_;
   std::mutex mutex_;       // rows and events of progress_: the writer's node and the waiting thread
   Progress progress_;
   std::vector<std::string> untold_;  // alerts since the last tick, the first few; guarded by mutex_
@@ -169,6 +171,7 @@ void PlanRun::run_cell(const CellPlan& cell) {
                     .time_limit = plan_.run.time_limit,
                     .standard_input = options_.standard_input,
                     .alerts = &plan_.alerts,
+                    .fidelity = &fidelity_,
                     .on_alert = [this](const std::string& stage, const std::string& id,
                                        const RowAlert& alert) { note_alert(stage, id, alert); },
                     .write = [this](const ResultRow& row) { write(row); }});
@@ -297,6 +300,7 @@ Summary PlanRun::finish() {
   options_.directory->write_metrics(to_prometheus(progress_));
   options_.directory->write_summary(to_json(summary));
   if (!whole) return summary;
+  fidelity_.logits().remove_all();
   for (const StagePlan& stage : plan_.writers) {
     const auto& plan = std::get<WritePlan>(stage.work);
     write_view({.stages = stage.from,

@@ -3,15 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
+#include <map>
 
 #include "plan/metrics.h"
 
 namespace tenure {
 namespace {
 
+// Metrics of what was generated.
 const std::vector<std::string>& text_metric_names() {
-  static const std::vector<std::string> names = {"exact_match", "agree_tokens", "token_f1", "rouge_l"};
+  static const std::vector<std::string> names = {"exact_match", "agree_tokens", "token_f1", "rouge_l", "kl", "top1"};
   return names;
 }
 
@@ -79,6 +80,40 @@ void check_compared_kinds(const std::vector<StagePlan>& stages, const std::vecto
                    fmt::format("stage \"{}\" compares {}, but stage \"{}\" (score) generates nothing", stages[i].id, *of_text,
                                side->id));
     }
+  }
+}
+
+bool ComparePlan::needs_logits() const { return is_one_of(metrics, "kl") || is_one_of(metrics, "top1"); }
+
+void check_references(const std::vector<StagePlan>& stages, const std::set<std::string>& touched, Findings& findings) {
+  std::map<std::string, std::string> reference_of;
+  std::map<std::string, const StagePlan*> by_id;
+  for (const StagePlan& stage : stages) by_id.emplace(stage.id, &stage);
+  const auto refuse = [&](const StagePlan& stage, const std::string& why) {
+    findings.add(Diagnostic{.code = Code::unsupported_combination,
+                            .text = fmt::format("stage \"{}\" cannot compare by kl or top1: {}", stage.id, why),
+                            .where = stage.where});
+  };
+  for (const StagePlan& stage : stages) {
+    const auto* compare = std::get_if<ComparePlan>(&stage.work);
+    if (compare == nullptr || !compare->needs_logits()) continue;
+    const std::string& reference = stage.from[0];
+    for (size_t i = 1; i < stage.from.size(); ++i) {
+      const std::string& user = stage.from[i];
+      const auto [at, is_new] = reference_of.emplace(user, reference);
+      if (!is_new && at->second != reference) refuse(stage, fmt::format("\"{}\" has another reference, \"{}\"", user, at->second));
+      if (by_id.at(user)->from != by_id.at(reference)->from) {
+        refuse(stage, fmt::format("\"{}\" and \"{}\" read different requests", reference, user));
+      }
+      if (touched.contains(reference) && !touched.contains(user)) {
+        refuse(stage, fmt::format("\"{}\" runs once for all cells, before \"{}\" does in each", user, reference));
+      }
+    }
+  }
+  for (const StagePlan& stage : stages) {
+    const auto* compare = std::get_if<ComparePlan>(&stage.work);
+    if (compare == nullptr || !compare->needs_logits() || !reference_of.contains(stage.from[0])) continue;
+    refuse(stage, fmt::format("its reference \"{}\" has a reference itself", stage.from[0]));
   }
 }
 

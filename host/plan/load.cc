@@ -174,6 +174,7 @@ class PlanReader {
     for (const auto& [key, edit] : edits) axes.push_back(edit->address);
     const std::set<std::string> touched = touched_stages(all, axes);
     check_axes(all, edits);
+    check_references(all, touched, findings_);
 
     std::set<std::string> shared, varied;
     for (const StagePlan& stage : all) {

@@ -136,7 +136,9 @@ struct ScorePlan {
 
 // Joins the rows of the stages in `from` by id and sample; the first is the reference of the others.
 struct ComparePlan {
-  std::vector<std::string> metrics;  // text metrics (exact_match, agree_tokens, …) and row paths; no repeats
+  std::vector<std::string> metrics;  // text metrics (exact_match, agree_tokens, …), kl, top1, row paths; no repeats
+  // The logits behind the reference's tokens are wanted.
+  bool needs_logits() const;
 };
 
 enum class RowFormat { tenure, openai };

@@ -133,7 +133,7 @@ bool is_refused_output(const std::filesystem::path& path) {
                                               "events.jsonl",  "progress.json",  "metrics.prom",
                                               "summary.json",  "report.html",    "DONE"};
   const std::filesystem::path clean = path.lexically_normal();
-  return path.is_absolute() || clean.empty() || *clean.begin() == ".." || !clean.has_filename() ||
+  return path.is_absolute() || clean.empty() || *clean.begin() == ".." || *clean.begin() == "logits" || !clean.has_filename() ||
          clean == "." || taken.contains(clean.string());
 }
 

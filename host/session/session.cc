@@ -35,7 +35,7 @@ Session::Session(const SessionSetup& setup)
       state_(policy().policy->needs().state_bytes_per_sequence),
       sampler_(script().sampling, static_cast<int32_t>(setup.n_vocab), script().key),
       end_(static_cast<uint32_t>(script().segments.size())) {
-  if (sampler_.needs_logits()) logits_.resize(setup.n_vocab);
+  if (sampler_.needs_logits() || script().on_logits) logits_.resize(setup.n_vocab);
   reserve();
   result_.curve.push_back({.fed_tokens = 0, .bytes = 0});
   if (setup.budget.bounded) result_.budget_slots = setup.budget.slots;
@@ -160,10 +160,17 @@ uint32_t Session::add_feed(Batch& batch, uint32_t max_rows) {
   const uint32_t first_row = batch.n_rows();
   if (!append_rows(batch, rows, TENURE_ROWS_PREFILL, n_mass)) return 0;
   const std::vector<int32_t>& score = script().segments[segment_].score;
+  const bool tells = script().on_logits && !score.empty();
+  if (tells) score_logits_.resize(size_t{n} * setup_.n_vocab);
   for (uint32_t i = n_fed_; i < n_fed_ + n && !score.empty(); ++i) {
     if (i + 1 < n_text_) continue;
-    const uint32_t want = batch.want(first_row + i - n_fed_, {.flags = TENURE_WANT_LOGITS_AT | TENURE_WANT_LOGSUMEXP | TENURE_WANT_ARGMAX,
-                                                              .ids = std::span(&score[i + 1 - n_text_], 1)});
+    WantedLogits wanted{.flags = TENURE_WANT_LOGITS_AT | TENURE_WANT_LOGSUMEXP | TENURE_WANT_ARGMAX,
+                        .ids = std::span(&score[i + 1 - n_text_], 1)};
+    if (tells) {
+      wanted.flags |= TENURE_WANT_FULL;
+      wanted.full = std::span(score_logits_).subspan(size_t{n_score_wants_} * setup_.n_vocab, setup_.n_vocab);
+    }
+    const uint32_t want = batch.want(first_row + i - n_fed_, wanted);
     if (n_score_wants_++ == 0) first_score_want_ = want;
   }
   if (answer_ && n_fed_ + n == n_text_) want_sample(batch, first_row + n - 1);
@@ -181,7 +188,7 @@ uint32_t Session::add_decode(Batch& batch) {
 }
 
 void Session::want_sample(Batch& batch, uint32_t row) {
-  const uint32_t full = sampler_.needs_logits() ? uint32_t{TENURE_WANT_FULL} : 0u;
+  const uint32_t full = logits_.empty() ? 0u : uint32_t{TENURE_WANT_FULL};
   sample_want_ = batch.want(row, {.flags = full | TENURE_WANT_ARGMAX | TENURE_WANT_LOGSUMEXP, .full = logits_});
 }
 
@@ -220,6 +227,7 @@ void Session::accept(const Batch& batch) {
 
 void Session::accept_sample(const Batch& batch) {
   const tenure_logits& logits = batch.logits(*sample_want_);
+  if (script().on_logits) script().on_logits(logits_);  // before the sampler changes them
   if (!answer_->accept(sampler_, logits, logits_, ids_)) {
     return fail({.code = RowCode::numeric,
                  .message = fmt::format("the logits are not finite at token {} (decode step {})", ids_.size() - 1, n_steps_)});
@@ -237,6 +245,7 @@ void Session::accept_scores(const Batch& batch) {
     if (logits.status != TENURE_OK) {
       return fail({.code = RowCode::numeric, .message = fmt::format("the logits of scored token {} are not finite", i)});
     }
+    if (script().on_logits) script().on_logits(std::span(score_logits_).subspan(size_t{i} * setup_.n_vocab, setup_.n_vocab));
     SegmentResult& result = current();
     *result.logprob += static_cast<double>(batch.logit_at(first_score_want_ + i, 0)) - logits.logsumexp;
     result.n_correct += logits.argmax == score[result.n_scored] ? 1 : 0;

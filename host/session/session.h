@@ -132,7 +132,8 @@ class Session {
   std::vector<float> token_state_;  // (n_tokens, state_floats_per_token)
   PolicySequence sequence_;
   Sampler sampler_;
-  std::vector<float> logits_;  // (n_vocab) only when the sampler reads them
+  std::vector<float> logits_;  // (n_vocab) only when the sampler, or the script's on_logits, reads them
+  std::vector<float> score_logits_;  // (n_score_wants_, n_vocab) of the rows just added, only for on_logits
   std::vector<int32_t> ids_;   // every token fed, by position
   std::vector<uint8_t> released_;  // (n_tokens) only when the policy may rebuild
   std::vector<PositionSpan> rebuilt_;  // spans named by the last prepare
