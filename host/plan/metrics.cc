@@ -25,7 +25,7 @@ const std::vector<std::string>& row_field_names() {
                                     "sample",   "attempt", "status",      "error",    "text",   "tokens",
                                     "finish",   "answer",  "exact_match", "segments", "seed",   "determinism",
                                     "metadata", "usage",   "timing",      "kv",       "events", "score",
-                                    "alerts",   "compare"};
+                                    "fidelity", "alerts",  "compare"};
     for (const std::string& metric : metric_names()) {
       if (metric.find('.') != std::string::npos && !metric.starts_with("segments.")) all.push_back(metric);
     }
