@@ -1,11 +1,13 @@
 """kl and top1: a stage predicts the tokens of its reference. What must be 0, what must not, that nothing else of a row changes,
 and that the reference's logits survive a kill and go with the last cell."""
 
+import math
 import os
 import signal
 import unittest
 
-from harness import BAD_PLAN, OK, PipelineCase, generate, lasting, pipeline, reader, score, tokens
+from harness import BAD_PLAN, OK, TINY, PipelineCase, generate, lasting, pipeline, reader, score, tokens
+from tiny_llama import TinyLlama
 
 POLICIES = {"full": {"plugin": "full"}, "h2o": {"plugin": "h2o", "budget": "1/4", "chunk": 16}}
 METRICS = ["kl", "top1", "agree_tokens"]
@@ -24,6 +26,16 @@ def deltas(run):
     return {key: row["compare"] for key, row in run.rows.items() if row["stage"] == "delta"}
 
 
+def log_softmax(logits):
+    most = max(logits)
+    total = most + math.log(sum(math.exp(v - most) for v in logits))
+    return [v - total for v in logits]
+
+
+def divergence(p, q):
+    return sum(math.exp(a) * (a - b) for a, b in zip(log_softmax(p), log_softmax(q), strict=True))
+
+
 class Fidelity(PipelineCase):
     def test_the_same_cache_predicts_the_same_whatever_it_says_itself(self):
         # The reference draws its tokens, the other stage takes the likeliest: only teacher forcing makes them agree.
@@ -34,6 +46,23 @@ class Fidelity(PipelineCase):
             self.assertLess(said["kl"], ROUNDING)
             self.assertEqual(said["top1"], 1)
             self.assertLess(said["agree_tokens"], 16)
+
+    def test_the_figures_are_those_of_the_published_formulas(self):
+        # One chunk of 32 tokens, of which the first 4 and the last 16 stay.
+        keeps = {"plugin": "streaming_llm", "budget": 20, "n_sink": 4, "chunk": 32, "positions": "original", "kv_type": "f32"}
+        policies = {"full": {"plugin": "full", "kv_type": "f32"}, "window": keeps}
+        run = self.run_tenure(pipeline([reader(), generate("full", max_new_tokens=10), generate("window"), compare(["window"])], policies), requests(2, 32))
+        oracle = TinyLlama(TINY)
+        for i in range(2):
+            ids = tokens(i, 32) + run.row(f"{i}", "full")["tokens"]
+            expected = oracle.logits(ids[:-1])[31:]
+            predicted = oracle.logits(ids[:-1], released=(32, range(4, 16)))[31:]
+            divergences = [divergence(p, q) for p, q in zip(expected, predicted, strict=True)]
+            self.assertLess(divergences[0], 1e-12)  # the first token follows the whole prompt
+            same = [p.index(max(p)) == q.index(max(q)) for p, q in zip(expected, predicted, strict=True)]
+            said = run.row(f"{i}", "delta")["compare"]
+            self.assertAlmostEqual(said["kl"] / (sum(divergences) / 10), 1, delta=0.01)
+            self.assertAlmostEqual(said["top1"], sum(same) / 10)
 
     def test_what_was_released_shows_and_more_shows_more(self):
         means = []
