@@ -12,6 +12,8 @@ Command plan_command();
 Command graph_command();
 Command generate_command();
 Command report_command();
+Command compare_command();
+Command watch_command();
 Command plugin_list_command();
 Command plugin_show_command();
 Command plugin_new_command();

@@ -25,7 +25,7 @@ std::string with_blanks(std::string text, char separator) {
 // The table names arguments alike: RUN, MODEL, dot|mermaid|json.
 Value value_of(std::string_view argument, std::string_view option) {
   if (argument == "DIR" || argument == "RUN") return {.kind = Kind::folders};
-  if (argument == "PIPELINE" || argument == "FILE" || argument == "MODEL") return {.kind = Kind::files};
+  if (argument == "PIPELINE" || argument == "FILE" || argument == "MODEL" || argument == "A B") return {.kind = Kind::files};
   if (argument == "CODE") return {.kind = Kind::codes};
   if (argument == "ID|FILE") return {.kind = Kind::plugins};
   if (argument == "ID" && option == "policy") return {.kind = Kind::policies};

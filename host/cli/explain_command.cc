@@ -27,7 +27,7 @@ constexpr ExitMeaning exit_meanings[] = {
     {exit_io, "an I/O error, such as a full disk. Rows written before it are safe; run again to go on."},
     {exit_stopped, "stopped before the end, by a signal or because RUN is locked; run again to go on."},
     {exit_plan, "the pipeline or its plan is wrong, or RUN was started with another one."},
-    {exit_gate, "the run is complete, and a gate failed."},
+    {exit_gate, "the run is complete, and a gate failed; or a run changed more than `tenure compare --fail-if` allows."},
     {exit_too_many_errors, "the run is complete, with more error rows than [run] max_errors allows."},
     {130, "ended at once by a second SIGINT. Run again to go on."},
     {143, "ended at once by a second SIGTERM. Run again to go on."},

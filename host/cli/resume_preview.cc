@@ -45,16 +45,31 @@ uint64_t n_samples(const StagePlan& stage, const Request& request) {
   return static_cast<uint64_t>(request.options.samples.value_or(generate->samples));
 }
 
+const StagePlan* stage_of(const CellPlan& cell, const std::string& id) {
+  const auto at = std::find_if(cell.stages.begin(), cell.stages.end(), [&](const StagePlan& s) { return s.id == id; });
+  return at == cell.stages.end() ? nullptr : &*at;
+}
+
+// The stage whose requests and samples the stage's rows follow: itself, or of a compare stage one it takes from.
+const StagePlan& followed(const CellPlan& cell, const StagePlan& stage) {
+  if (stage.kind != StageKind::compare) return stage;
+  for (const std::string& id : stage.from) {
+    if (const StagePlan* side = stage_of(cell, id)) return *side;
+  }
+  return stage;
+}
+
 RowTally tally(const CellPlan& cell, const StagePlan& stage, const std::string& run, const RowIndex& rows) {
-  const auto reader = std::find_if(cell.stages.begin(), cell.stages.end(),
-                                   [&](const StagePlan& other) { return other.id == stage.from.front(); });
+  const StagePlan& source_stage = followed(cell, stage);
+  const StagePlan* reader = stage_of(cell, source_stage.from.front());
+  if (reader == nullptr || !std::holds_alternative<ReadPlan>(reader->work)) return {};
   RequestSource source(*reader,
                        expand_paths(std::get<ReadPlan>(reader->work).paths, run + "/requests.jsonl"));
   RowTally result;
   while (const auto parsed = source.next()) {
     const auto* request = std::get_if<Request>(&*parsed);
     const std::string& id = request ? request->id : std::get<RequestError>(*parsed).id;
-    const uint64_t n = request ? n_samples(stage, *request) : 1;
+    const uint64_t n = request ? n_samples(source_stage, *request) : 1;
     result.total += n;
     for (uint64_t sample = 0; sample < n; ++sample) {
       if (rows.is_done(id, cell.name, stage.id, static_cast<int64_t>(sample))) ++result.done;

@@ -49,6 +49,7 @@ enum class Code : uint16_t {
   memory_too_small = 123,
   run_differs = 124,
   unsupported_combination = 125,
+  bad_alert = 126,
   // 02xx: plugins and backends (69; manifest errors 78 only where the pipeline is at fault)
   plugin_not_found = 201,
   plugin_manifest = 202,
@@ -78,6 +79,7 @@ enum class Code : uint16_t {
   run_locked = 403,
   run_malformed = 404,
   stopped = 405,
+  runs_do_not_pair = 406,
   // 05xx: command line (64)
   usage = 501,
   // 06xx: a request's row

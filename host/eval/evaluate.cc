@@ -10,7 +10,7 @@
 #include <span>
 
 #include "error/error.h"
-#include "eval/divergence.h"
+#include "eval/logit_metrics.h"
 
 namespace tenure {
 namespace {

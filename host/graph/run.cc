@@ -1,10 +1,13 @@
 #include "graph/run.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 
 #include "error/error.h"
 #include "graph/axis_value.h"
+#include "graph/comparisons.h"
 #include "graph/stage_flow.h"
 #include "record/gate.h"
 #include "record/row_view.h"
@@ -17,6 +20,8 @@ using Clock = std::chrono::steady_clock;
 // How often stop requests are looked at, and figures shown and written.
 constexpr auto poll = std::chrono::milliseconds(50);
 constexpr auto tick = std::chrono::seconds(1);
+constexpr size_t most_told = 10;        // alerts a tick; the others are counted
+constexpr size_t most_summarized = 100;  // alerts in summary.json; each row has its own
 
 SyncPolicy sync_policy(const RunPlan& run) {
   SyncPolicy sync;
@@ -58,7 +63,11 @@ ErrorAllowance allowance(const RunPlan& run) {
 class PlanRun {
  public:
   explicit PlanRun(const RunOptions& options)
-      : options_(options), plan_(*options.plan), writer_(options.directory->open_rows(sync_policy(plan_.run))) {
+      : options_(options),
+        plan_(*options.plan),
+        writer_(options.directory->open_rows(sync_policy(plan_.run))),
+        comparisons_(plan_, options.directory->results_path()),
+        fidelity_(plan_, options.directory->file("logits")) {
     progress_.pipeline = plan_.name;
   }
 
@@ -67,6 +76,7 @@ class PlanRun {
     for (const CellPlan& cell : plan_.cells) {
       if (stopped_ || failure_) break;
       run_cell(cell);
+      if (!stopped_ && !failure_) compare(cell);
     }
     return finish();
   }
@@ -74,8 +84,11 @@ class PlanRun {
  private:
   void count_earlier_rows();
   void run_cell(const CellPlan& cell);
+  void compare(const CellPlan& cell);
   void wait(StageFlow& flow, const CellPlan& cell);
   void write(const ResultRow& row);
+  void note_alert(const std::string& stage, const std::string& id, const RowAlert& alert);
+  void tell_alerts();
   void report(StageFlow& flow, const CellPlan& cell);
   Summary finish();
   void judge(Summary& summary);
@@ -83,8 +96,12 @@ class PlanRun {
   const RunOptions& options_;
   const Plan& plan_;
   RowWriter writer_;
+  Comparisons comparisons_;
+  FidelityTasks fidelity_;
   std::mutex mutex_;       // rows and events of progress_: the writer's node and the waiting thread
   Progress progress_;
+  std::vector<std::string> untold_;  // alerts since the last tick, the first few; guarded by mutex_
+  uint64_t n_told_ = 0;              // alerts that tell_alerts() spoke for
   TokenRate fed_rate_, generated_rate_;
   uint64_t fed_before_ = 0, generated_before_ = 0;  // by earlier cells' engines
   uint64_t pool_peak_ = 0;
@@ -95,18 +112,46 @@ class PlanRun {
 };
 
 void PlanRun::count_earlier_rows() {
-  if (options_.directory->rows().size() == 0) return;
-  for_each_current_row(options_.directory->results_path(),
-                       [&](const ResultRow& row, std::string_view) { progress_.rows.add(row.status); });
+  const RowIndex& earlier = options_.directory->rows();
+  if (earlier.size() == 0) return;
+  for_each_current_row(options_.directory->results_path(), [&](const ResultRow& row, std::string_view) {
+    progress_.rows.add(row.status);
+    comparisons_.note(row, earlier.find(row.id, row.cell, row.stage, row.sample)->offset);
+  });
 }
 
 void PlanRun::write(const ResultRow& row) {
+  const uint64_t offset = writer_.n_bytes();
   writer_.write(row);
+  comparisons_.note(row, offset);
   const std::lock_guard lock(mutex_);
   progress_.rows.add(row.status);
   if (!row.events) return;
   progress_.released += static_cast<uint64_t>(row.events->released);
   progress_.rebuilt += static_cast<uint64_t>(row.events->rebuilt);
+}
+
+void PlanRun::note_alert(const std::string& stage, const std::string& id, const RowAlert& alert) {
+  const std::lock_guard lock(mutex_);
+  progress_.add_alert(stage, alert);
+  if (untold_.size() < most_told) {
+    untold_.push_back(fmt::format("{}, request \"{}\": {} is {:.4g} at step {}, limit {:.4g}", stage, id, alert.metric, alert.value,
+                                  alert.step, alert.limit));
+  }
+}
+
+void PlanRun::tell_alerts() {
+  std::vector<std::string> texts;
+  uint64_t n_new = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    texts.swap(untold_);
+    n_new = progress_.n_alerts - n_told_;
+    n_told_ = progress_.n_alerts;
+  }
+  if (!options_.tell) return;
+  for (const std::string& text : texts) options_.tell(text);
+  if (n_new > texts.size()) options_.tell(fmt::format("and {} more", n_new - texts.size()));
 }
 
 void PlanRun::run_cell(const CellPlan& cell) {
@@ -125,6 +170,10 @@ void PlanRun::run_cell(const CellPlan& cell) {
                     .retries = plan_.run.retries,
                     .time_limit = plan_.run.time_limit,
                     .standard_input = options_.standard_input,
+                    .alerts = &plan_.alerts,
+                    .fidelity = &fidelity_,
+                    .on_alert = [this](const std::string& stage, const std::string& id,
+                                       const RowAlert& alert) { note_alert(stage, id, alert); },
                     .write = [this](const ResultRow& row) { write(row); }});
     flow.start();
     wait(flow, cell);
@@ -135,6 +184,16 @@ void PlanRun::run_cell(const CellPlan& cell) {
   fed_before_ += figures.n_prefilled;
   generated_before_ += figures.n_decoded;
   options_.runtime->stop_engine();
+}
+
+void PlanRun::compare(const CellPlan& cell) {
+  const auto is_stopping = [&] { return options_.stop != nullptr && *options_.stop; };
+  try {
+    comparisons_.join(cell, [&](const ResultRow& row) { write(row); }, [&] { return !is_stopping(); });
+  } catch (const Error& error) {
+    failure_ = error;
+  }
+  if (is_stopping()) stopped_ = true;
 }
 
 void PlanRun::wait(StageFlow& flow, const CellPlan& cell) {
@@ -186,6 +245,7 @@ void PlanRun::report(StageFlow& flow, const CellPlan& cell) {
   }
   options_.directory->write_progress(to_json(shown));
   options_.directory->write_metrics(to_prometheus(shown));
+  tell_alerts();
   if (options_.show) options_.show(shown);
 }
 
@@ -197,6 +257,9 @@ void PlanRun::judge(Summary& summary) {
   for_each_current_row(options_.directory->results_path(), [&](const ResultRow& row, std::string_view) {
     summarizer.add(row);
     judge.add(row);
+    for (const RowAlert& alert : row.alerts) {
+      if (summary.alerts.size() < most_summarized) summary.alerts.emplace_back(row.stage, alert);
+    }
   });
   summary.cells = summarizer.cells();
   std::vector<Cell> cells;
@@ -237,6 +300,7 @@ Summary PlanRun::finish() {
   options_.directory->write_metrics(to_prometheus(progress_));
   options_.directory->write_summary(to_json(summary));
   if (!whole) return summary;
+  fidelity_.logits().remove_all();
   for (const StagePlan& stage : plan_.writers) {
     const auto& plan = std::get<WritePlan>(stage.work);
     write_view({.stages = stage.from,

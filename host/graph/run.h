@@ -21,6 +21,7 @@ struct RunOptions {
   std::string standard_input;             // the file that "-" means
   const std::atomic<bool>* stop = nullptr;  // set by a signal: drain
   std::function<void(const Progress&)> show;  // each tick, on the calling thread
+  std::function<void(const std::string& text)> tell;  // an alert, at the next tick, on the calling thread
 };
 
 // Blocks the calling thread, which does no work of the graph. Throws Error for what ends a run (65, 66, 69, 74, 78).

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "error/error.h"
+#include "graph/fidelity.h"
 #include "graph/runtime.h"
 #include "plan/plan.h"
 #include "record/row.h"
@@ -33,6 +34,10 @@ struct FlowOptions {
   uint32_t retries = 0;                      // of a failed request
   std::chrono::nanoseconds time_limit{0};
   std::string standard_input;                // the file "-" means
+  const std::vector<AlertPlan>* alerts = nullptr;
+  const FidelityTasks* fidelity = nullptr;
+  // Engine's thread, as an alert is raised; must be quick.
+  std::function<void(const std::string& stage, const std::string& id, const RowAlert&)> on_alert;
   std::function<void(const ResultRow&)> write;  // serial; may throw Error, which ends the flow
 };
 

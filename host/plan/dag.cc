@@ -115,9 +115,13 @@ class Dag {
   }
 
   void check_port(const DagNode& source, const DagNode& sink, const Place& place) {
-    const bool takes_rows = sink.kind == StageKind::write_jsonl;
-    if (takes_rows ? gives_rows(source.kind) : gives_requests(source.kind)) return;
-    const std::string_view gives = gives_rows(source.kind)       ? "rows"
+    const bool takes_rows = !takes_requests(sink.kind);
+    const bool compares = sink.kind == StageKind::compare;
+    if (takes_rows ? gives_rows(source.kind) && !(compares && source.kind == StageKind::compare)
+                   : gives_requests(source.kind))
+      return;
+    const std::string_view gives = source.kind == StageKind::compare ? "rows of its own kind"
+                                   : gives_rows(source.kind)         ? "rows"
                                    : gives_requests(source.kind) ? "requests"
                                                                  : "nothing";
     findings_.add(
@@ -137,8 +141,11 @@ class Dag {
 
 }  // namespace
 
-bool gives_rows(StageKind kind) {
+bool takes_requests(StageKind kind) {
   return kind == StageKind::generate || kind == StageKind::score;
+}
+bool gives_rows(StageKind kind) {
+  return takes_requests(kind) || kind == StageKind::compare;
 }
 bool gives_requests(StageKind kind) {
   return kind == StageKind::read_jsonl || kind == StageKind::read_text;

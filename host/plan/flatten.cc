@@ -128,6 +128,10 @@ void add_work(Section& s, const ScorePlan& score) {
   s.add("window", uint64_t{score.window});
 }
 
+void add_work(Section& s, const ComparePlan& compare) {
+  s.add("metrics", compare.metrics);
+}
+
 void add_work(Section& s, const WritePlan& write) {
   s.add("path", write.path);
   s.add("fields", write.fields);
@@ -154,6 +158,8 @@ Entries common_entries(const Plan& plan) {
   for (const StagePlan& stage : plan.writers) add_stage(out, "writer", stage);
   for (size_t i = 0; i < plan.gates.size(); ++i)
     out.emplace_back(fmt::format("gate.{}", i + 1), plan.gates[i].text);
+  for (size_t i = 0; i < plan.alerts.size(); ++i)
+    out.emplace_back(fmt::format("alert.{}", i + 1), plan.alerts[i].text);
   std::vector<std::string> names;
   for (const CellPlan& cell : plan.cells) names.push_back(cell.name);
   out.emplace_back("cells", fmt::format("{}", fmt::join(names, "\n")));
@@ -182,7 +188,8 @@ std::map<std::string, std::string> flatten(const Plan& plan) {
 
 bool may_differ(std::string_view key) {
   constexpr std::array prefixes = {"backend.threads", "engine.in_flight", "run.max_errors", "run.retries",
-                                   "run.sync",        "run.drain",        "gate.",          "writer."};
+                                   "run.sync",        "run.drain",        "gate.",          "alert.",
+                                   "writer."};
   return std::any_of(prefixes.begin(), prefixes.end(),
                      [&](std::string_view prefix) { return key.starts_with(prefix); });
 }

@@ -15,7 +15,7 @@ namespace tenure {
 std::map<std::string, std::string> flatten(const Plan&);
 
 // Keys that change neither which rows a run has nor what is in them (threads, syncing, limits on errors,
-// gates, writers), so that a run may be resumed with other values.
+// gates, alerts, writers), so that a run may be resumed with other values.
 bool may_differ(std::string_view key);
 
 // What `tenure plan` prints: cells, stages and every resolved value.

@@ -26,13 +26,16 @@ class GateReader {
   }
 
   GatePlan read() {
-    table_.require("stage", "the id of a generate or score stage");
+    table_.require("stage", "the id of a generate, score or compare stage");
     gate_.stage = read_stage("stage");
     table_.require("metric", "a number of the row, such as exact_match or kv.peak_bytes");
     read_metric();
     if (const auto v = table_.choice<Aggregate>("agg")) gate_.aggregate = *v;
     gate_.versus = read_stage("versus");
-    if (!gate_.versus.empty() && gate_.versus == gate_.stage) {
+    if (!gate_.versus.empty() && (is_compare(gate_.stage) || is_compare(gate_.versus))) {
+      findings_.add(table_.take("versus")->value.place, Code::bad_gate,
+                    fmt::format("{}: a compare stage's figures are relative already", table_.title()), "leave `versus` out");
+    } else if (!gate_.versus.empty() && gate_.versus == gate_.stage) {
       findings_.add(table_.take("versus")->value.place, Code::bad_gate,
                     fmt::format("{} compares stage \"{}\" with itself", table_.title(), gate_.stage));
     }
@@ -48,6 +51,8 @@ class GateReader {
   }
 
  private:
+  bool is_compare(const std::string& stage) const { return scope_.compared.contains(stage); }
+
   std::string read_stage(std::string_view key) {
     const auto name = table_.text(key);
     if (!name) return {};
@@ -67,7 +72,7 @@ class GateReader {
       findings_.add(place, Code::bad_gate,
                     fmt::format("{} judges stage \"{}\" ({}), which has no rows of its own", table_.title(),
                                 *name, name_of(found->second)),
-                    "name a generate or score stage");
+                    "name a generate, score or compare stage");
     }
     return *name;
   }
@@ -75,6 +80,7 @@ class GateReader {
   void read_metric() {
     const auto metric = table_.text("metric");
     if (!metric) return;
+    if (is_compare(gate_.stage)) return read_compared(*metric);
     const auto& names = metric_names();
     if (std::find(names.begin(), names.end(), *metric) == names.end()) {
       const std::string hint = metric_hint(*metric, names);
@@ -84,6 +90,19 @@ class GateReader {
       return;
     }
     gate_.metric = *metric;
+  }
+
+  // "agree_tokens" or "compare.agree_tokens": one of the stage's own metrics.
+  void read_compared(const std::string& metric) {
+    constexpr std::string_view prefix = "compare.";
+    const std::string name = metric.starts_with(prefix) ? metric.substr(prefix.size()) : metric;
+    const std::vector<std::string>& names = scope_.compared.at(gate_.stage);
+    gate_.metric = fmt::format("{}{}", prefix, name);
+    if (std::find(names.begin(), names.end(), name) != names.end()) return;
+    const std::string hint = did_you_mean(name, names);
+    findings_.add(table_.take("metric")->value.place, Code::bad_gate,
+                  fmt::format("\"{}\" is no metric of stage \"{}\"", metric, gate_.stage),
+                  hint.empty() ? fmt::format("(metrics: {})", joined(names)) : hint);
   }
 
   // A ratio with `versus`; else a number, or a size or duration where the metric is one.

@@ -6,6 +6,8 @@
 #include <set>
 #include <system_error>
 
+#include "plan/alerts.h"
+#include "plan/compare.h"
 #include "plan/environment.h"
 #include "plan/gates.h"
 #include "plan/matrix.h"
@@ -30,7 +32,7 @@ std::set<std::string> touched_stages(const std::vector<StagePlan>& stages, const
     const auto reaches = [&](const Address& a) {
       if (a.is_section("stage")) return a.parts[1] == stage.id;
       if (a.is_section("policy")) return policy && a.parts[1] == policy->name;
-      return gives_rows(stage.kind);  // model, backend, engine
+      return takes_requests(stage.kind);  // model, backend, engine
     };
     const bool direct = std::any_of(axes.begin(), axes.end(), reaches);
     const bool upstream = std::any_of(stage.from.begin(), stage.from.end(),
@@ -40,12 +42,13 @@ std::set<std::string> touched_stages(const std::vector<StagePlan>& stages, const
   return touched;
 }
 
-// The stages of `wanted` ids and the readers that feed them, in order.
+// The stages of `wanted` ids and the readers that feed them, in order. What a compare stage takes from runs in this
+// cell or in the shared one.
 std::vector<StagePlan> with_readers(const std::vector<StagePlan>& stages,
                                     const std::set<std::string>& wanted) {
   std::set<std::string> needed = wanted;
   for (const StagePlan& stage : stages) {
-    if (wanted.contains(stage.id)) needed.insert(stage.from.begin(), stage.from.end());
+    if (wanted.contains(stage.id) && takes_requests(stage.kind)) needed.insert(stage.from.begin(), stage.from.end());
   }
   std::vector<StagePlan> out;
   for (const StagePlan& stage : stages) {
@@ -75,7 +78,9 @@ class PlanReader {
     for (const MatrixCell& cell : cells) {
       if (!findings_.full()) resolve_cell(cell);
     }
-    plan_.gates = read_gates(root_, gate_scope(cells), findings_);
+    const GateScope scope = gate_scope(cells);
+    plan_.gates = read_gates(root_, scope, findings_);
+    plan_.alerts = read_alerts(root_, scope, findings_);
     findings_.throw_if_any();
     arrange(cells);
     findings_.throw_if_any();
@@ -96,7 +101,7 @@ class PlanReader {
     top.require("tenure", "1, the version of the schema");
     top.integer("tenure", 1, 1);
     static const std::vector<std::string> sections = {"tenure", "run",   "model", "backend", "engine",
-                                                      "policy", "stage", "gate",  "matrix"};
+                                                      "policy", "stage", "gate",  "alert",  "matrix"};
     for (const TomlMember& member : root_.members) {
       if (member.key.starts_with("x-") || findings_.full()) continue;
       if (std::find(sections.begin(), sections.end(), member.key) != sections.end()) continue;
@@ -130,7 +135,7 @@ class PlanReader {
     const TomlValue* tree = &root_;
     if (!cell.edits.empty()) {
       for (const TomlMember& member : root_.members) {
-        if (member.key != "matrix" && member.key != "gate") edited.members.push_back(member);
+        if (member.key != "matrix" && member.key != "gate" && member.key != "alert") edited.members.push_back(member);
       }
       edited.place = root_.place;
       for (const auto& [key, edit] : cell.edits) assign(edited, edit.address, edit.key_place, edit.value);
@@ -148,7 +153,10 @@ class PlanReader {
 
   GateScope gate_scope(const std::vector<MatrixCell>& cells) const {
     GateScope scope;
-    for (const StagePlan& stage : plan_.cells.front().stages) scope.stages.emplace(stage.id, stage.kind);
+    for (const StagePlan& stage : plan_.cells.front().stages) {
+      scope.stages.emplace(stage.id, stage.kind);
+      if (stage.kind == StageKind::compare) scope.compared.emplace(stage.id, compared_names(stage));
+    }
     for (const MatrixCell& cell : cells) {
       for (const auto& [key, edit] : cell.edits) scope.axes[key].insert(value_text(edit.value));
     }
@@ -166,6 +174,7 @@ class PlanReader {
     for (const auto& [key, edit] : edits) axes.push_back(edit->address);
     const std::set<std::string> touched = touched_stages(all, axes);
     check_axes(all, edits);
+    check_references(all, touched, findings_);
 
     std::set<std::string> shared, varied;
     for (const StagePlan& stage : all) {
@@ -204,7 +213,7 @@ class PlanReader {
       } else if (std::none_of(all.begin(), all.end(), runs) && !varies_by_stage(edits, edit)) {
         findings_.add(
             edit.key_place, Code::matrix_bad_key,
-            fmt::format("axis \"{}\" changes nothing that a generate or score stage uses", entry.first));
+            fmt::format("axis \"{}\" changes nothing that a stage with rows uses", entry.first));
       }
     }
   }

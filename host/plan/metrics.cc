@@ -24,7 +24,8 @@ const std::vector<std::string>& row_field_names() {
     std::vector<std::string> all = {"schema",   "id",      "cell",        "axes",     "stage",  "policy",
                                     "sample",   "attempt", "status",      "error",    "text",   "tokens",
                                     "finish",   "answer",  "exact_match", "segments", "seed",   "determinism",
-                                    "metadata", "usage",   "timing",      "kv",       "events", "score"};
+                                    "metadata", "usage",   "timing",      "kv",       "events", "score",
+                                    "fidelity", "alerts",  "compare"};
     for (const std::string& metric : metric_names()) {
       if (metric.find('.') != std::string::npos && !metric.starts_with("segments.")) all.push_back(metric);
     }
@@ -34,6 +35,7 @@ const std::vector<std::string>& row_field_names() {
 }
 
 MetricUnit unit_of(std::string_view metric) {
+  if (metric.starts_with("compare.")) return MetricUnit::number;  // counts, shares and ratios
   if (metric.ends_with("_bytes") || metric == "kv.bytes_per_token") return MetricUnit::bytes;
   return metric.ends_with("_ms") ? MetricUnit::milliseconds : MetricUnit::number;
 }

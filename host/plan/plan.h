@@ -81,12 +81,13 @@ struct PolicyPlan {
   SourcePosition where;
 };
 
-enum class StageKind { read_jsonl, read_text, generate, score, write_jsonl };
+enum class StageKind { read_jsonl, read_text, generate, score, compare, write_jsonl };
 template <>
 inline constexpr Choice<StageKind> choices<StageKind>[] = {{"read_jsonl", StageKind::read_jsonl},
                                                            {"read_text", StageKind::read_text},
                                                            {"generate", StageKind::generate},
                                                            {"score", StageKind::score},
+                                                           {"compare", StageKind::compare},
                                                            {"write_jsonl", StageKind::write_jsonl}};
 
 // A prompt template cut at its {fields}; "{{" and "}}" were braces.
@@ -135,6 +136,13 @@ struct ScorePlan {
   uint32_t window = 2048;  // tokens; the second half of each is scored
 };
 
+// Joins the rows of the stages in `from` by id and sample; the first is the reference of the others.
+struct ComparePlan {
+  std::vector<std::string> metrics;  // text metrics (exact_match, agree_tokens, …), kl, top1, row paths; no repeats
+  // The logits behind the reference's tokens are wanted.
+  bool needs_logits() const;
+};
+
 enum class RowFormat { tenure, openai };
 template <>
 inline constexpr Choice<RowFormat> choices<RowFormat>[] = {{"tenure", RowFormat::tenure},
@@ -151,8 +159,9 @@ struct StagePlan {
   std::string id;
   StageKind kind = StageKind::read_jsonl;
   std::vector<std::string>
-      from;  // generate, score: one read stage; write_jsonl: generate or score stages; read: none
-  std::variant<ReadPlan, GeneratePlan, ScorePlan, WritePlan> work;
+      from;  // generate, score: one read stage; compare: the reference, then others; write_jsonl: stages with
+             // rows; read: none
+  std::variant<ReadPlan, GeneratePlan, ScorePlan, ComparePlan, WritePlan> work;
   SourcePosition where;  // of its id
 };
 
@@ -163,9 +172,9 @@ struct CellPlan {
   ModelPlan model;
   BackendPlan backend;
   EnginePlan engine;
-  // What runs in this cell: generate and score stages, after the read stages that feed them. A stage that no
-  // axis touches is only in the first cell, which is then named "" and has no axes; its reader may be in
-  // other cells as well.
+  // What runs in this cell: generate and score stages, after the read stages that feed them, and compare
+  // stages last. A stage that no axis touches is only in the first cell, which is then named "" and has no
+  // axes; its reader may be in other cells as well. A compare stage may take from that cell and its own.
   std::vector<StagePlan> stages;
 };
 
@@ -198,6 +207,18 @@ struct GatePlan {
   SourcePosition where;
 };
 
+// Told of a running request when its figure leaves the limits; changes nothing.
+struct AlertPlan {
+  std::string stage;   // generate or score
+  std::string metric;  // released, rebuilt, rebuild_rate or kv_bytes
+  Aggregate aggregate = Aggregate::mean;  // of the steps in the window
+  uint32_t window = 50;                   // steps of the request
+  std::optional<double> min, max;         // at least one is present; bytes as plain numbers
+  bool versus_median = false;             // limits are ratios to the median over requests that are done
+  std::string text;                       // as a person reads it: "evicted: mean rebuild_rate over 50 steps > 0.2"
+  SourcePosition where;
+};
+
 struct Plan {
   std::string file;  // the pipeline, absolute; empty when it came as text
   std::string name;  // the file's stem
@@ -205,6 +226,7 @@ struct Plan {
   std::vector<CellPlan> cells;     // in the order they run; never empty
   std::vector<StagePlan> writers;  // the write_jsonl stages, once for all cells
   std::vector<GatePlan> gates;
+  std::vector<AlertPlan> alerts;
 };
 
 }  // namespace tenure

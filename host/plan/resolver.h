@@ -46,7 +46,8 @@ const PluginManifest* find_plugin(const Place&, const std::string& plugin, Plugi
 // The plugin named by the section: its id as written, or an absolute path.
 std::string plugin_reference(const TomlMember&);
 
-bool gives_rows(StageKind);      // generate, score
+bool gives_rows(StageKind);      // generate, score, compare
+bool takes_requests(StageKind);  // generate, score
 bool gives_requests(StageKind);  // read_jsonl, read_text
 
 }  // namespace tenure

@@ -5,6 +5,7 @@
 #include <limits>
 #include <set>
 
+#include "plan/compare.h"
 #include "plan/dag.h"
 #include "plan/metrics.h"
 #include "plan/prompt_template.h"
@@ -132,7 +133,7 @@ bool is_refused_output(const std::filesystem::path& path) {
                                               "events.jsonl",  "progress.json",  "metrics.prom",
                                               "summary.json",  "report.html",    "DONE"};
   const std::filesystem::path clean = path.lexically_normal();
-  return path.is_absolute() || clean.empty() || *clean.begin() == ".." || !clean.has_filename() ||
+  return path.is_absolute() || clean.empty() || *clean.begin() == ".." || *clean.begin() == "logits" || !clean.has_filename() ||
          clean == "." || taken.contains(clean.string());
 }
 
@@ -182,6 +183,7 @@ class StagesReader {
       context_.findings.add(section ? section->value.items.front().place : root.place, Code::missing_key,
                             "no [[stage]] of kind generate or score, so nothing would run");
     }
+    check_compared_kinds(stages_, nodes_, context_.findings);
     std::vector<StagePlan> ordered;
     for (size_t i : check_dag(nodes_, context_.findings)) ordered.push_back(std::move(stages_[i]));
     return ordered;
@@ -203,14 +205,14 @@ class StagesReader {
     stage.id = table.text("id").value_or("");
     if (id) check_id(*id, table);
     stage.where = position_of(id ? id->value.place : item.place);
-    table.require("kind", "read_jsonl, read_text, generate, score or write_jsonl");
+    table.require("kind", "read_jsonl, read_text, generate, score, compare or write_jsonl");
     const auto kind = table.choice<StageKind>("kind");
     if (!kind) {
       kind_was_wrong_ = true;
       return;
     }
     stage.kind = *kind;
-    runs_something_ |= gives_rows(*kind);
+    runs_something_ |= takes_requests(*kind);
     DagNode node{stage.id, stage.kind, {}};
     if (!gives_requests(*kind)) read_from(table, stage, node);
     read_work(table, stage);
@@ -236,7 +238,8 @@ class StagesReader {
     const auto from = table.texts("from");
     if (!from) return;
     if (from->empty()) table.out_of_range(*member, "an empty list", "the id of a stage");
-    if (stage.kind != StageKind::write_jsonl && from->size() > 1) {
+    if (stage.kind == StageKind::compare) check_compare_from(*member, *from, table);
+    if (takes_requests(stage.kind) && from->size() > 1) {
       table.out_of_range(*member, fmt::format("a list of {}", from->size()),
                          "one stage; list several files in its `path`");
       return;
@@ -260,6 +263,9 @@ class StagesReader {
         break;
       case StageKind::score:
         stage.work = read_score(table, policies_);
+        break;
+      case StageKind::compare:
+        stage.work = read_compare(table);
         break;
       case StageKind::write_jsonl:
         stage.work = read_write(table);

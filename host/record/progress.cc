@@ -62,6 +62,13 @@ void write_alerts(JsonWriter& json, const std::vector<std::pair<std::string, Row
 
 }  // namespace
 
+void Progress::add_alert(const std::string& stage, const RowAlert& alert) {
+  constexpr size_t most_kept = 20;
+  if (alerts.size() == most_kept) alerts.erase(alerts.begin());
+  alerts.emplace_back(stage, alert);
+  ++n_alerts;
+}
+
 std::string to_json(const Progress& p) {
   JsonWriter json;
   json.begin_object();
@@ -90,6 +97,7 @@ std::string to_json(const Progress& p) {
   json.key("released").unsigned_integer(p.released);
   json.key("rebuilt").unsigned_integer(p.rebuilt);
   json.key("eta_s").optional_number(p.eta_s);
+  json.key("n_alerts").unsigned_integer(p.n_alerts);
   write_alerts(json, p.alerts);
   json.end_object();
   return json.take() + "\n";
@@ -118,7 +126,7 @@ std::string to_prometheus(const Progress& p) {
               static_cast<double>(p.released));
   text.single("tenure_slots_rebuilt_total", "counter", "Cache slots rebuilt.",
               static_cast<double>(p.rebuilt));
-  text.single("tenure_alerts", "gauge", "Alerts raised.", static_cast<double>(p.alerts.size()));
+  text.single("tenure_alerts", "gauge", "Alerts raised.", static_cast<double>(p.n_alerts));
   text.single("tenure_elapsed_seconds", "gauge", "Seconds since the start.", p.elapsed_s);
   text.single("tenure_eta_seconds", "gauge", "Estimated seconds to the end; NaN when unknown.",
               p.eta_s.value_or(std::nan("")));

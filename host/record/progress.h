@@ -28,10 +28,15 @@ struct Progress {
   uint64_t kv_bytes = 0, kv_peak_bytes = 0, kv_limit_bytes = 0;
   uint64_t released = 0, rebuilt = 0;
   std::optional<double> eta_s;
-  std::vector<std::pair<std::string, RowAlert>> alerts;  // by stage
+  std::vector<std::pair<std::string, RowAlert>> alerts;  // by stage; the last few
+  uint64_t n_alerts = 0;                                 // all of them
+
+  void add_alert(const std::string& stage, const RowAlert& alert);
 };
 
 std::string to_json(const Progress& progress);
+// What progress.json holds; nullopt when the text is none.
+std::optional<Progress> parse_progress(std::string_view json);
 // Prometheus text format; every series carries the pipeline's name.
 std::string to_prometheus(const Progress& progress);
 

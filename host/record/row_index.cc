@@ -4,13 +4,9 @@
 #include <optional>
 
 #include "record/file_io.h"
-#include "record/line_reader.h"
 
 namespace tenure {
 namespace {
-
-// A row may carry a long request's tokens besides its text.
-constexpr size_t row_cap = 4 * default_line_cap;
 
 // FNV-1a's shape with a finaliser; two odd multipliers give two hashes that do not collide together.
 uint64_t multiply_xor(std::string_view bytes, uint64_t multiplier) {
@@ -69,7 +65,7 @@ int64_t RowIndex::next_attempt(std::string_view id, std::string_view cell, std::
 RowIndex RowIndex::read(const std::string& results_path) {
   RowIndex index;
   if (!file_exists(results_path)) return index;
-  LineReader lines(results_path, row_cap);
+  LineReader lines(results_path, row_line_cap);
   std::optional<uint64_t>
       torn;  // where a tail begins that a crash left: no newline, or blocks never written (NUL)
   while (const auto line = lines.next()) {
@@ -93,7 +89,7 @@ RowIndex::Scan for_each_current_row(const std::string& results_path,
                                     const std::function<void(const ResultRow&, std::string_view)>& visit) {
   const RowIndex index = RowIndex::read(results_path);
   if (index.size() == 0) return index.scan();
-  LineReader lines(results_path, row_cap);
+  LineReader lines(results_path, row_line_cap);
   while (const auto line = lines.next()) {
     const std::optional<ResultRow> row = line->terminated ? parse_row(line->text) : std::nullopt;
     if (!row) continue;

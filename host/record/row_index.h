@@ -10,6 +10,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "record/line_reader.h"
 #include "record/row.h"
 
 namespace tenure {
@@ -23,6 +24,9 @@ struct Hash128 {
   };
 };
 Hash128 hash_of(std::string_view bytes);
+
+// The longest line that is taken for a row: one may carry a long request's tokens besides its text.
+constexpr size_t row_line_cap = 4 * default_line_cap;
 
 struct RowMark {
   RowStatus status = RowStatus::ok;

@@ -110,6 +110,9 @@ bool is_accuracy(std::string_view path) {
                                                      "top1"};
   const std::string_view last =
       path.substr(path.rfind('.') == std::string_view::npos ? 0 : path.rfind('.') + 1);
+  // Compared by their ratio, which is no share.
+  const bool is_ratio = last == "token_accuracy" || path.find(".segments.") != std::string_view::npos;
+  if (path.starts_with("compare.") && is_ratio) return false;
   for (std::string_view name : names) {
     if (last == name) return true;
   }

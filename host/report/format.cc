@@ -71,8 +71,9 @@ std::string shorten(std::string_view text, size_t most) {
 
 Unit shown_unit(std::string_view metric) {
   if (is_accuracy(metric)) return Unit::share;
-  if (metric.starts_with("compare.") && metric.find('.', 8) != std::string_view::npos) return Unit::ratio;
   const std::string_view last = last_part(metric);
+  if (metric.starts_with("compare.") && (last == "agree_tokens" || last == "kl")) return Unit::plain;
+  if (metric.starts_with("compare.") && metric.find('.', 8) != std::string_view::npos) return Unit::ratio;
   if (last.ends_with("_bytes") || last == "bytes_per_token") return Unit::bytes;
   if (last.ends_with("_ms")) return Unit::milliseconds;
   if (last.ends_with("_tps")) return Unit::per_second;

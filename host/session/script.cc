@@ -21,11 +21,11 @@ uint64_t longest_path(const std::vector<SegmentScript>& segments, Length length)
 }  // namespace
 
 uint64_t SessionScript::n_fed() const {
-  return longest_path(segments, [](const SegmentScript& s) { return s.ids.size() + s.score.size(); });
+  return longest_path(segments, [](const SegmentScript& s) { return s.ids.size() + (s.in_place_of > 0 ? 0 : s.score.size()); });
 }
 
 uint64_t SessionScript::n_total() const {
-  return longest_path(segments, [](const SegmentScript& s) { return s.ids.size() + s.score.size() + s.generate; });
+  return longest_path(segments, [](const SegmentScript& s) { return s.ids.size() + std::max<size_t>(s.score.size(), s.in_place_of) + s.generate; });
 }
 
 }  // namespace tenure

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "record/alert.h"
 #include "record/row.h"
 #include "sampler/sampler.h"
 #include "session/settings.h"
@@ -20,6 +21,8 @@ struct SegmentScript {
   std::vector<int32_t> ids;      // fed first
   uint32_t generate = 0;         // then at most so many tokens are generated
   std::vector<int32_t> score;    // or these are fed teacher-forced
+  // The scored tokens stand for an answer of at most so many: they count as generated, not as fed. 0 = they do not.
+  uint32_t in_place_of = 0;
   bool fork = false;             // afterwards the sequence is as before this segment
   // A fork that finds out what the cache holds: nothing is released in it, and what is scored asks for no rebuild.
   bool probe = false;
@@ -43,6 +46,12 @@ struct SessionScript {
   std::chrono::nanoseconds time_limit{0};  // 0 = none
   // Engine's thread, with each piece of text as it becomes certain; must be quick. Optional.
   std::function<void(const std::string& text)> on_text;
+  // Engine's thread, after each forward that the session, or a fork of it, was part of. Optional.
+  std::function<void(const StepFigures& step)> on_step;
+
+  // Engine's thread, with the logits (n_vocab) that each generated token was chosen from, or each scored one judged by, in
+  // order. Whole rows cost time and memory. Optional.
+  std::function<void(std::span<const float> logits)> on_logits;
 
   // The longest the sequence can get: the trunk and its longest fork. n_fed without what is generated.
   uint64_t n_fed() const;

@@ -96,6 +96,8 @@ void Session::take(SessionResult&& sibling) {
   result_.released += sibling.released;
   result_.rebuilt += sibling.rebuilt;
   result_.rebuild_rows += sibling.rebuild_rows;
+  noted_released_ += sibling.released;  // told by the sibling
+  noted_rebuilt_ += sibling.rebuilt;
   result_.policy_bytes = std::max(result_.policy_bytes, sibling.policy_bytes);
   result_.rebuild_bytes = std::max(result_.rebuild_bytes, sibling.rebuild_bytes);
   result_.times.prefill += sibling.times.prefill;

@@ -35,7 +35,7 @@ Session::Session(const SessionSetup& setup)
       state_(policy().needs().state_bytes_per_sequence),
       sampler_(script().sampling, static_cast<int32_t>(setup.n_vocab), script().key),
       end_(static_cast<uint32_t>(script().segments.size())) {
-  if (sampler_.needs_logits()) logits_.resize(setup.n_vocab);
+  if (sampler_.needs_logits() || script().on_logits) logits_.resize(setup.n_vocab);
   reserve();
   result_.curve.push_back({.fed_tokens = 0, .bytes = 0});
   if (setup.budget.bounded) result_.budget_slots = setup.budget.slots;
@@ -179,7 +179,7 @@ uint32_t Session::add_decode(Batch& batch) {
 }
 
 void Session::want_sample(Batch& batch, uint32_t row) {
-  const uint32_t full = sampler_.needs_logits() ? uint32_t{TENURE_WANT_FULL} : 0u;
+  const uint32_t full = logits_.empty() ? 0u : uint32_t{TENURE_WANT_FULL};
   sample_want_ = batch.want(row, {.flags = full | TENURE_WANT_ARGMAX | TENURE_WANT_LOGSUMEXP, .full = logits_});
 }
 
@@ -189,11 +189,12 @@ void Session::want_scores(Batch& batch, uint32_t first_row, uint32_t n_rows) {
   const uint32_t end = n_fed_ + n_rows;
   const uint32_t first = std::max(n_fed_ + 1, n_text_) - 1;
   if (segment.score.empty() || first >= end) return;
-  const size_t n_logits = segment.on_scored ? setup_.n_vocab : 0;
+  const bool tells = segment.on_scored || script().on_logits;
+  const size_t n_logits = tells ? setup_.n_vocab : 0;
   score_logits_.resize((end - first) * n_logits);
   constexpr uint32_t figures = TENURE_WANT_LOGITS_AT | TENURE_WANT_LOGSUMEXP | TENURE_WANT_ARGMAX;
   for (uint32_t i = first; i < end; ++i) {
-    const uint32_t want = batch.want(first_row + i - n_fed_, {.flags = figures | (segment.on_scored ? uint32_t{TENURE_WANT_FULL} : 0u),
+    const uint32_t want = batch.want(first_row + i - n_fed_, {.flags = figures | (tells ? uint32_t{TENURE_WANT_FULL} : 0u),
                                                               .ids = std::span(&segment.score[i + 1 - n_text_], 1),
                                                               .full = std::span(score_logits_).subspan((i - first) * n_logits, n_logits)});
     if (n_score_wants_++ == 0) first_score_want_ = want;
@@ -236,6 +237,7 @@ void Session::accept(const Batch& batch) {
 
 void Session::accept_sample(const Batch& batch) {
   const tenure_logits& logits = batch.logits(*sample_want_);
+  if (script().on_logits) script().on_logits(logits_);  // before the sampler changes them
   if (!answer_->accept(sampler_, logits, logits_, ids_)) {
     return fail({.code = RowCode::numeric,
                  .message = fmt::format("the logits are not finite at token {} (decode step {})", ids_.size() - 1, n_steps_)});
@@ -256,13 +258,16 @@ void Session::accept_scores(const Batch& batch) {
     SegmentResult& result = current();
     *result.logprob += static_cast<double>(batch.logit_at(first_score_want_ + i, 0)) - logits.logsumexp;
     result.n_correct += logits.argmax == segment.score[result.n_scored] ? 1 : 0;
-    if (segment.on_scored) segment.on_scored(result.n_scored, std::span(score_logits_).subspan(size_t{i} * setup_.n_vocab, setup_.n_vocab));
+    const auto row = [&] { return std::span(score_logits_).subspan(size_t{i} * setup_.n_vocab, setup_.n_vocab); };
+    if (script().on_logits) script().on_logits(row());
+    if (segment.on_scored) segment.on_scored(result.n_scored, row());
     ++result.n_scored;
   }
 }
 
 void Session::end_step() {
   if (stage_ == Stage::done || stage_ == Stage::forking || n_rows_ == 0) return;
+  if (script().on_step) note_step();
   n_rows_ = 0;
   cache_->trim_windows(static_cast<int32_t>(ids_.size()));
   // Only where the engine's way of cutting chunks does not show.
@@ -298,6 +303,16 @@ void Session::note_curve() {
   }
   result_.curve.push_back({.fed_tokens = static_cast<int64_t>(ids_.size()),
                            .bytes = static_cast<int64_t>(setup_.account->bytes)});
+}
+
+void Session::note_step() {
+  script().on_step({.rows = n_rows_,
+                    .rebuilt_rows = n_rebuild_rows_,
+                    .released = result_.released - noted_released_,
+                    .rebuilt = result_.rebuilt - noted_rebuilt_,
+                    .kv_bytes = setup_.account->bytes});
+  noted_released_ = result_.released;
+  noted_rebuilt_ = result_.rebuilt;
 }
 
 // ---- failures ----

@@ -137,6 +137,7 @@ class Session {
   void accept_scores(const Batch& batch);
   void note_policy_bytes();
   void note_curve();
+  void note_step();
   SegmentResult& current() { return result_.segments.back(); }
 
   SessionSetup setup_;
@@ -147,8 +148,8 @@ class Session {
   PolicySequence sequence_;
   PolicySequence inner_sequence_;
   Sampler sampler_;
-  std::vector<float> logits_;  // (n_vocab) only when the sampler reads them
-  std::vector<float> score_logits_;  // (n_score_wants_, n_vocab) only when the segment reads them
+  std::vector<float> logits_;  // (n_vocab) only when the sampler, or the script's on_logits, reads them
+  std::vector<float> score_logits_;  // (n_score_wants_, n_vocab) only when the script or its segment reads them
   std::vector<int32_t> ids_;   // every token fed, by position
   std::vector<uint8_t> released_;  // (n_tokens) only when the policy may rebuild
   std::vector<PositionSpan> rebuilt_;  // spans named by the last prepare
@@ -170,6 +171,8 @@ class Session {
   SessionTimes::Clock::time_point segment_began_;
   uint32_t curve_stride_ = 1;
   uint32_t curve_skip_ = 0;
+  uint64_t noted_released_ = 0;  // what on_step was told of
+  uint64_t noted_rebuilt_ = 0;
 
   // Of the rows just added.
   uint32_t n_rows_ = 0;  // rebuilt ones included

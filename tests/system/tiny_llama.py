@@ -78,10 +78,15 @@ class TinyLlama:
         self.weights = {name: tensors.rows(name) for name in tensors.tensors}
         self.n_layers = sum(name.endswith("attn_q.weight") for name in self.weights)
 
-    def logits(self, ids):
-        """(n_tokens, n_vocab)"""
+    def logits(self, ids, released=(0, ())):
+        """(n_tokens, n_vocab). released: (n, positions) that are gone from the cache once n tokens are fed."""
         cache = [([], []) for _ in range(self.n_layers)]
-        return [self._step(token, position, cache) for position, token in enumerate(ids)]
+        out = []
+        for position, token in enumerate(ids):
+            if position == released[0]:
+                cache = [tuple([v for i, v in enumerate(part) if i not in released[1]] for part in layer) for layer in cache]
+            out.append(self._step(token, position, cache))
+        return out
 
     def logprobs(self, ids):
         """Of ids[1:], each given those before it; natural."""

@@ -27,4 +27,15 @@ TEST_CASE("script - the longest path is the trunk and its longest fork") {
   CHECK(SessionScript().n_total() == 0);
 }
 
+TEST_CASE("script - tokens scored in place of an answer leave budget and positions what they were for the answer") {
+  SessionScript answering, probing;
+  answering.segments = {segment(100, 32, 0)};
+  probing.segments = {segment(100, 0, 7)};
+  probing.segments[0].in_place_of = 32;
+  CHECK(probing.n_fed() == answering.n_fed());
+  CHECK(probing.n_total() == answering.n_total());
+  probing.segments[0].score.resize(40);
+  CHECK(probing.n_total() == 140);
+}
+
 }  // namespace tenure::test
