@@ -155,7 +155,8 @@ inline void group_products(const uint8_t* lines, const CodedQuery* q, uint32_t s
 #pragma GCC unroll 4
     for (int h = 0; h < kHeads; ++h) {
       const __m256i mixed = _mm256_hadd_epi32(first[h], second[h]);  // slots 0 1 4 5, 2 3 6 7
-      _mm256_store_si256(reinterpret_cast<__m256i*>(sums[h] + half * 8), _mm256_permute4x64_epi64(mixed, 0xd8));
+      _mm256_store_si256(reinterpret_cast<__m256i*>(sums[h] + half * 8),
+                         _mm256_permute4x64_epi64(mixed, 0xd8));
     }
   }
   for (int h = 0; h < kHeads; ++h) {

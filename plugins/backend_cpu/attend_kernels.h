@@ -145,8 +145,8 @@ struct AttendKernels {
   // n a multiple of 16, of kGroup for quantised types
   void (*widen[kCacheTypes])(const PackedRow& in, uint32_t n, float* out);
   void (*narrow[kCacheTypes])(const float* in, uint32_t n, PackedRow& out);
-  // Each group of kGroup elements times factor * H, H being the Hadamard matrix of +1 and -1: H * H is kGroup times
-  // nothing changed. n a multiple of kGroup; out may be in
+  // Each group of kGroup elements times factor * H, the Hadamard matrix of +1 and -1; H * H is kGroup times the
+  // identity. n a multiple of kGroup; out may be in
   void (*spread)(const float* in, uint32_t n, float factor, float* out);
   float (*exp2)(float);
 };

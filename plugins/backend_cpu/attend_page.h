@@ -91,7 +91,8 @@ inline Vec signed_bytes(const uint8_t* bytes) {
 }
 class NibbleValues {
  public:
-  NibbleValues(float scale, float minimum) : scale_(_mm256_set1_ps(scale)), minimum_(_mm256_set1_ps(minimum)) {}
+  NibbleValues(float scale, float minimum)
+      : scale_(_mm256_set1_ps(scale)), minimum_(_mm256_set1_ps(minimum)) {}
   Vec operator()(const uint8_t* bytes, bool high) const { return {half(bytes, high), half(bytes + 8, high)}; }
 
  private:
@@ -151,7 +152,7 @@ class PageKeys {
 };
 
 template <class T>
-  requires is_coded<T>
+requires is_coded<T>
 class PageKeys<T> {
  public:
   PageKeys(const uint8_t* page, uint32_t head_dim) : page_(page), head_dim_(head_dim) {}
@@ -168,8 +169,8 @@ class PageKeys<T> {
   const uint8_t* page_;
   uint32_t head_dim_;
 };
-// Elements [dim, dim + 16 * kVecs) of a page's values, and the weights of some heads (kHeads, 16 slots) that meet
-// them: a row is what multiplied by its slot's weight is the value weighed.
+// Elements [dim, dim + 16 * kVecs) of a page's values, and the weights of some heads (kHeads, 16 slots) that
+// meet them: a row is what multiplied by its slot's weight is the value weighed.
 template <class T, int kHeads, int kVecs>
 class WeighedValues {
  public:
@@ -179,7 +180,9 @@ class WeighedValues {
 #pragma GCC unroll 4
     for (int j = 0; j < kVecs; ++j) row[j] = load(rows_ + slot * head_dim_ + 16 * j);
   }
-  Vec weight(int head, uint32_t slot, int) const { return broadcast(weights_[16 * head + static_cast<int>(slot)]); }
+  Vec weight(int head, uint32_t slot, int) const {
+    return broadcast(weights_[16 * head + static_cast<int>(slot)]);
+  }
 
  private:
   const T* rows_;
@@ -204,7 +207,9 @@ class WeighedValues<Q8, kHeads, kVecs> {
 #pragma GCC unroll 4
     for (int j = 0; j < kVecs; ++j) row[j] = signed_bytes(rows_ + slot * head_dim_ + 16 * j);
   }
-  Vec weight(int head, uint32_t slot, int vec) const { return broadcast(weights_[head][vec / 2][slot]); }
+  Vec weight(int head, uint32_t slot, int vec) const {
+    return broadcast(weights_[head][vec / 2][slot]);
+  }
 
  private:
   static constexpr uint32_t kGroups = (kVecs + 1) / 2;
@@ -240,7 +245,9 @@ class WeighedValues<Q4, kHeads, kVecs> {
       }
     }
   }
-  Vec weight(int head, uint32_t slot, int) const { return broadcast(weights_[16 * head + static_cast<int>(slot)]); }
+  Vec weight(int head, uint32_t slot, int) const {
+    return broadcast(weights_[16 * head + static_cast<int>(slot)]);
+  }
 
  private:
   static constexpr uint32_t kGroups = (kVecs + 1) / 2;

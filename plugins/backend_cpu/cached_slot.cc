@@ -5,7 +5,8 @@
 namespace tenure::cpu {
 namespace {
 
-// A page's keys or its values, as units of one slot: those of a key stand 16 units apart, a value is one unit.
+// A page's keys or its values, as units of one slot: those of a key stand 16 units apart, a value is one
+// unit.
 struct Side {
   uint8_t* halves;    // [n_halves][16 slots]
   uint8_t* elements;  // the slot's first unit

@@ -19,7 +19,7 @@ void write_value(const AttendKernels&, const PageLayout&, SlotAt, const float* r
 void read_key(const AttendKernels&, const PageLayout&, SlotAt, float* row);
 void read_value(const AttendKernels&, const PageLayout&, SlotAt, float* row);
 
-// Keys of some types are kept spread: a query that meets them is, too. q (n_heads, head_dim); out may be q.
+// Keys of this type are kept spread (AttendKernels::spread), and queries that meet them are spread, too.
 inline bool is_spread(uint32_t k_type) {
   return k_type == TENURE_Q4_1;
 }

@@ -1,7 +1,7 @@
 // The CPU's cache page: 16 slots of one (layer, KV head), keys before values.
 //
-// Keys lie transposed, so that one vector holds the same elements of 16 keys: [n_units][16 slots], a unit being
-// one element of a plain type and one 4-byte word of codes of a quantised one. Values follow as rows,
+// Keys lie transposed, so that one vector holds the same elements of 16 keys: [n_units][16 slots], a unit
+// being one element of a plain type and one 4-byte word of codes of a quantised one. Values follow as rows,
 // [16 slots][row_bytes].
 //
 // Quantised rows are groups of 32 elements, each with an f16 scale and, for Q4_1, an f16 minimum; before the
@@ -9,9 +9,10 @@
 // likewise. Byte i of a Q4_1 group has element i in its low and element i + 16 in its high nibble. In f32
 // arithmetic, rounded to the nearest, ties to even:
 //   Q8_0  scale = f16(largest |x| / 127), code = x / scale, from -127 to 127
-//   Q4_1  minimum = f16(least x), scale = f16((largest x - minimum) / 15), code = (x - minimum) / scale, 0 to 15
-// Keys of Q4_1 are spread before (spread_key in cached_slot.h), for few of their elements are far larger than the
-// others, and would leave these with hardly a code.
+//   Q4_1  minimum = f16(least x), scale = f16((largest x - minimum) / 15), code = (x - minimum) / scale, from
+//         0 to 15
+// Keys of Q4_1 are spread before (is_spread in cached_slot.h), for few of their elements are far larger than
+// the others, and would leave these with hardly a code.
 #pragma once
 
 #include <tenure/backend.h>
