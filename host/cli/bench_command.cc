@@ -114,7 +114,7 @@ Command bench_command() {
            {.name = "repeat", .letter = 'r', .argument = "N", .help = "of each workload (5)"},
            {.name = "kernels", .help = "time the backend's ops instead of whole runs"},
            {.name = "threads", .letter = 't', .argument = "N", .help = "0 = what the process may use (0)"},
-           {.name = "kv", .argument = "f16|bf16|f32", .help = "element type of the KV cache (f16)"},
+           {.name = "kv", .argument = "f16|bf16|f32|q8_0|q4", .help = "element type of the KV cache (f16)"},
            {.name = "memory", .argument = "SIZE", .help = "most KV bytes (8 GiB)"},
            {.name = "backend", .argument = "ID", .help = "a backend plugin"},
            {.name = "json", .help = "one JSON object; a file name behind it: there"},

@@ -39,6 +39,21 @@ std::string text_of(const Params& params) {
   return text;
 }
 
+// The backend's own words, and who asked.
+void check_pages(const Backend& backend, const PolicyPlan& plan, const ModelConfig& config) {
+  for (const LayerConfig& layer : config.layers) {
+    try {
+      backend.page_layout(layer.head_dim, plan.k_type, plan.v_type);
+    } catch (const Error& error) {
+      throw Error({.code = error.code(),
+                   .text = fmt::format("policy \"{}\" keeps keys as {} and values as {}, head_dim {}: {}", plan.name,
+                                       name_of(plan.k_type), name_of(plan.v_type), layer.head_dim,
+                                       error.diagnostics().front().text),
+                   .where = plan.where});
+    }
+  }
+}
+
 }  // namespace
 
 PolicySettings policy_settings(const PolicyPlan& plan, const Policy& policy, const Policy* inner) {
@@ -193,6 +208,7 @@ void Runtime::load_policy(const PolicyPlan& plan) {
                 fmt::format("policy \"{}\" has a budget, but every layer of \"{}\" has a window, so there is nothing to decide on",
                             plan.name, model_path_));
   }
+  check_pages(*backend_, plan, info_->config());
   loaded.inner = std::move(inner);
   loaded.policy = std::move(policy);
 }

@@ -42,10 +42,13 @@ template <>
 inline constexpr Choice<OnPluginError> choices<OnPluginError>[] = {{"fail", OnPluginError::fail},
                                                                    {"full", OnPluginError::full}};
 
-// Types a cache page may hold. Quantised pages are not part of this build.
+// Types a cache page may hold; which of them a backend keeps is the backend's.
 template <>
-inline constexpr Choice<Dtype> choices<Dtype>[] = {
-    {"f32", Dtype::f32}, {"f16", Dtype::f16}, {"bf16", Dtype::bf16}};
+inline constexpr Choice<Dtype> choices<Dtype>[] = {{"f32", Dtype::f32},
+                                                   {"f16", Dtype::f16},
+                                                   {"bf16", Dtype::bf16},
+                                                   {"q8_0", Dtype::q8_0},
+                                                   {"q4", Dtype::q4_1}};
 
 // Mean slots per layer and KV head after each `select`.
 enum class BudgetKind { none, slots, fraction, bytes };

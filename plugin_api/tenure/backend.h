@@ -112,7 +112,8 @@ typedef struct tenure_kv_run {
 typedef struct tenure_kv_pool {
   void* base;
   uint64_t page_bytes;
-  uint32_t k_type; /* TENURE_F32, F16, BF16 */
+  uint32_t k_type; /* TENURE_F32, F16, BF16; Q8_0, Q4_1 where page_layout takes them: cache_append quantises each row in
+                      groups of 32, and no other op but cache_rotate ever does */
   uint32_t v_type;
 } tenure_kv_pool;
 

@@ -9,6 +9,7 @@
 
 #include "amx.h"
 #include "attend_work.h"
+#include "cached_slot.h"
 #include "code_path.h"
 #include "page_layout.h"
 
@@ -86,8 +87,8 @@ class Attention {
     }
   }
 
-  // q of the group's heads for consecutive tokens, turned back by shift.
-  void turned_queries(const float* q, uint32_t n_tokens, int32_t shift, float* out) const {
+  // q of the group's heads for consecutive tokens as keys of this type meet it, turned back by shift.
+  void turned_queries(const float* q, uint32_t n_tokens, int32_t shift, uint32_t k_type, float* out) const {
     const uint32_t floats = group_size_ * call_.head_dim;
     alignas(64) float buffer[RopeTable::kBufferFloats];
     Rotation rotation{};
@@ -98,6 +99,7 @@ class Attention {
       } else {
         kernels_.rotate(rotation, q, group_size_, call_.head_dim, out);
       }
+      if (is_spread(k_type)) kernels_.spread(out, floats, 1.0f / kGroup, out);
     }
   }
 
@@ -134,7 +136,7 @@ class Attention {
                               .weights = item.turn != kNoTurn ? kept_weights(unit, r, item.first) : nullptr};
       const float* q = call_.q + (s.first_row + r) * row_floats() + head_offset(item);
       for_runs(h, first, end, [&](int32_t shift, uint32_t from, uint32_t to) {
-        turned_queries(q, 1, shift, scratch.query);
+        turned_queries(q, 1, shift, s.pool->k_type, scratch.query);
         for (uint32_t i = 0; i < group_size_ * call_.head_dim; ++i) scratch.query[i] *= scale_;
         kernels_.decode(split, {from - first, to - first}, scratch.query);
       });
@@ -247,7 +249,7 @@ class Attention {
     std::byte* packed = scratch.packed;
     uint32_t n = 0;
     for_runs(head(item), 0, head(item).n_slots, [&](int32_t shift, uint32_t, uint32_t end) {
-      turned_queries(q, item.n_tokens, shift, scratch.query);
+      turned_queries(q, item.n_tokens, shift, segment(item).pool->k_type, scratch.query);
       kernel.pack_queries(scratch.query, n_rows, call_.head_dim, scale_, packed);
       scratch.runs[n++] = {packed, end};
       packed += uint64_t{n_rows} * row_elements * kernel.element_bytes;
@@ -344,7 +346,7 @@ const AttendKernels* choose_attend_kernels(const char* forced) {
     const char* family;
     bool usable;
   };
-  const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+  const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
   const Candidate best_first[] = {
       {&kAttendAmx, "amx", is_wanted(forced, "amx") && bf16 && amx_permitted()},
       {&kAttendAvx512Bf16, "avx512", bf16},

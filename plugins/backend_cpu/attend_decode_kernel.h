@@ -5,7 +5,9 @@
 // KV head go together. Included once per instruction set; see attend_vec.h.
 #pragma once
 
+#include "attend_code_products.h"
 #include "attend_kernels.h"
+#include "attend_page.h"
 #include "attend_vec.h"
 #include "read_ahead.h"
 
@@ -37,11 +39,21 @@ inline void prefetch_line(const uint8_t* p) {
   __builtin_prefetch(p, 0, 2);
 }
 
+inline void prefetch_bytes(const uint8_t* p, uint32_t n) {
+  for (uint32_t i = 0; i < n; i += 64) prefetch_line(p + i);
+}
+
 // ---- keys: scores (kHeads, 16) of one page ----
 
+struct Queries {
+  const float* plain;       // (kHeads, head_dim)
+  const CodedQuery* coded;  // (kHeads, head_dim / kGroup) where keys are quantised
+};
+
 template <class K, int kHeads>
-void score_heads(const uint8_t* page, const uint8_t* ahead, uint32_t head_dim, const float* q,
+void score_heads(const uint8_t* page, const uint8_t* ahead, uint32_t head_dim, const Queries& queries,
                  float* scores) {
+  const float* q = queries.plain;
   constexpr uint32_t elements_of_line = 64 / sizeof(K);
   const K* keys = reinterpret_cast<const K*>(page);
   Vec sums[kHeads][kScoreChains];
@@ -66,27 +78,60 @@ void score_heads(const uint8_t* page, const uint8_t* ahead, uint32_t head_dim, c
     store(scores + 16 * h, kScoreChains == 1 ? sums[h][0] : sums[h][0] + sums[h][kScoreChains - 1]);
 }
 
+template <class K, int kHeads>
+void score_codes(const uint8_t* page, const uint8_t* ahead, uint32_t head_dim, const Queries& queries,
+                 float* scores) {
+  const uint32_t n_groups = head_dim / kGroup;
+  constexpr uint32_t group_bytes = kGroup * 16 * K::bits / 8;
+  const uint8_t* lines = page + halves_bytes<K>(head_dim);
+  const uint8_t* lines_ahead = ahead + halves_bytes<K>(head_dim);
+  prefetch_bytes(ahead, halves_bytes<K>(head_dim));
+  Vec sums[kHeads];
+#pragma GCC unroll 4
+  for (int h = 0; h < kHeads; ++h) sums[h] = zero();
+  for (uint32_t g = 0; g < n_groups; ++g) {
+    prefetch_bytes(lines_ahead + g * group_bytes, group_bytes);
+    Vec products[kHeads];
+    group_products<K, kHeads>(lines + g * group_bytes, queries.coded + g, n_groups, products);
+    const Vec scales = scales_at<K>(page, g);
+    const Vec minimums = minimums_at<K>(page, head_dim, g);
+#pragma GCC unroll 4
+    for (int h = 0; h < kHeads; ++h) {
+      const CodedQuery& query = queries.coded[static_cast<uint32_t>(h) * n_groups + g];
+      sums[h] = fma(products[h] * broadcast(query.scale), scales, sums[h]);
+      if constexpr (K::has_minimum)
+        sums[h] = fma(broadcast(query.scale * static_cast<float>(query.sum)), minimums, sums[h]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int h = 0; h < kHeads; ++h) store(scores + 16 * h, sums[h]);
+}
+
 // ---- values: value (kHeads, head_dim) += weights (kHeads, 16) x one page ----
 
+// Parts of the rows of a page to come.
+struct RowsAhead {
+  const uint8_t* first;
+  uint32_t stride;
+  uint32_t bytes;
+};
+
 template <class V, int kHeads, int kVecs>
-inline void weigh_dims(const V* rows, const uint8_t* ahead, uint32_t head_dim, Lanes lanes,
-                       const float* weights, float* value) {
+inline void weigh_dims(const WeighedValues<V, kHeads, kVecs>& values, const RowsAhead& ahead,
+                       uint32_t head_dim, Lanes lanes, float* value) {
   Vec sums[kHeads][kVecs];
 #pragma GCC unroll 4
   for (int h = 0; h < kHeads; ++h)
 #pragma GCC unroll 4
     for (int j = 0; j < kVecs; ++j) sums[h][j] = load(value + static_cast<uint32_t>(h) * head_dim + 16 * j);
   for (uint32_t t = lanes.begin; t < lanes.end; ++t) {
-    for (uint32_t b = 0; b < kVecs * 16 * sizeof(V); b += 64)
-      prefetch_line(ahead + t * head_dim * sizeof(V) + b);
+    prefetch_bytes(ahead.first + t * ahead.stride, ahead.bytes);
     Vec row[kVecs];
-#pragma GCC unroll 4
-    for (int j = 0; j < kVecs; ++j) row[j] = load(rows + t * head_dim + 16 * j);
+    values.row(t, row);
 #pragma GCC unroll 4
     for (int h = 0; h < kHeads; ++h) {
-      const Vec weight = broadcast(weights[16 * h + static_cast<int>(t)]);
 #pragma GCC unroll 4
-      for (int j = 0; j < kVecs; ++j) sums[h][j] = fma(weight, row[j], sums[h][j]);
+      for (int j = 0; j < kVecs; ++j) sums[h][j] = fma(values.weight(h, t, j), row[j], sums[h][j]);
     }
   }
 #pragma GCC unroll 4
@@ -98,13 +143,16 @@ inline void weigh_dims(const V* rows, const uint8_t* ahead, uint32_t head_dim, L
 template <class V, int kHeads>
 void weigh_heads(const uint8_t* page, const uint8_t* ahead, uint32_t head_dim, Lanes lanes,
                  const float* weights, float* value) {
-  const V* rows = reinterpret_cast<const V*>(page);
+  prefetch_bytes(ahead, halves_bytes<V>(head_dim));
+  RowsAhead next{.first = ahead + halves_bytes<V>(head_dim),
+                 .stride = row_bytes<V>(head_dim),
+                 .bytes = row_bytes<V>(16 * kValueVecs)};
   uint32_t dim = 0;
-  for (; dim + 16 * kValueVecs <= head_dim; dim += 16 * kValueVecs)
-    weigh_dims<V, kHeads, kValueVecs>(rows + dim, ahead + dim * sizeof(V), head_dim, lanes, weights,
-                                      value + dim);
-  for (; dim < head_dim; dim += 16)
-    weigh_dims<V, kHeads, 1>(rows + dim, ahead + dim * sizeof(V), head_dim, lanes, weights, value + dim);
+  for (; dim + 16 * kValueVecs <= head_dim; dim += 16 * kValueVecs, next.first += next.bytes)
+    weigh_dims<V, kHeads, kValueVecs>({page, head_dim, dim, weights}, next, head_dim, lanes, value + dim);
+  next.bytes = row_bytes<V>(16);
+  for (; dim < head_dim; dim += 16, next.first += next.bytes)
+    weigh_dims<V, kHeads, 1>({page, head_dim, dim, weights}, next, head_dim, lanes, value + dim);
 }
 
 // ---- the softmax between them ----
@@ -170,13 +218,18 @@ inline void soften(Softmax<kHeads>& softmax, uint32_t head_dim, float* scores, f
 // Heads [head, head + kHeads) of the group.
 template <int kHeads>
 void decode_heads(const DecodeSplit& split, SlotRange range, uint32_t head, const float* q) {
-  constexpr decltype(&score_heads<float, kHeads>) score[] = {
-      score_heads<float, kHeads>, score_heads<F16, kHeads>, score_heads<Bf16, kHeads>};
-  constexpr decltype(&weigh_heads<float, kHeads>) weigh[] = {
-      weigh_heads<float, kHeads>, weigh_heads<F16, kHeads>, weigh_heads<Bf16, kHeads>};
+  constexpr decltype(&score_heads<float, kHeads>) score[kCacheTypes] = {
+      score_heads<float, kHeads>, score_heads<F16, kHeads>, score_heads<Bf16, kHeads>,
+      score_codes<Q8, kHeads>,    nullptr,                  score_codes<Q4, kHeads>};
+  constexpr decltype(&weigh_heads<float, kHeads>) weigh[kCacheTypes] = {
+      weigh_heads<float, kHeads>, weigh_heads<F16, kHeads>, weigh_heads<Bf16, kHeads>,
+      weigh_heads<Q8, kHeads>,    nullptr,                  weigh_heads<Q4, kHeads>};
   const CacheView& cache = split.cache;
   const uint32_t last_page = (cache.n_slots - 1) / 16;
   float* value = split.value + uint64_t{head} * cache.head_dim;
+  CodedQuery coded[kHeads * kMaxGroups];
+  if (split.k_type == TENURE_Q8_0 || split.k_type == TENURE_Q4_1) code_query(q, kHeads * cache.head_dim, coded);
+  const Queries queries{.plain = q, .coded = coded};
   Softmax<kHeads> softmax;
   for (int h = 0; h < kHeads; ++h) {
     softmax.max[h] = split.max[head + h];
@@ -188,7 +241,7 @@ void decode_heads(const DecodeSplit& split, SlotRange range, uint32_t head, cons
     const Lanes lanes{.begin = page * 16 > range.first ? 0 : range.first - page * 16,
                       .end = smaller(range.end - page * 16, 16)};
     alignas(64) float weights[kHeads * 16];
-    score[split.k_type](at, ahead, cache.head_dim, q, weights);
+    score[split.k_type](at, ahead, cache.head_dim, queries, weights);
     for (int h = 0; h < kHeads; ++h) {
       const Vec seen = visible_scores(split, page, lanes, load(weights + 16 * h));
       if (split.weights) keep_scores(split.weights + (head + h) * kSplitSlots + page * 16, lanes, seen);

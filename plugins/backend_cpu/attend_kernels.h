@@ -8,6 +8,8 @@
 
 #include <cstdint>
 
+#include "page_layout.h"
+
 namespace tenure::cpu {
 
 constexpr uint32_t kSplitSlots = 256;  // decode: slots of one work item; a multiple of it always starts one
@@ -44,7 +46,7 @@ struct PosRange {
 struct DecodeSplit {
   CacheView cache;
   PosRange seen;
-  uint32_t k_type;  // TENURE_F32, TENURE_F16, TENURE_BF16
+  uint32_t k_type;
   uint32_t v_type;
   uint32_t group_size;
   float* max;      // (group_size), -inf when the row sees no slot
@@ -120,7 +122,13 @@ struct Rotation {
   uint32_t kind;  // TENURE_ROPE_*
 };
 
-// Arrays are indexed by TENURE_F32, TENURE_F16, TENURE_BF16.
+// One key or value as its type keeps it (page_layout.h), in one piece.
+struct PackedRow {
+  uint16_t halves[2 * kMaxGroups];  // scales of the groups, then their minimums
+  alignas(64) uint8_t elements[kMaxHeadDim * sizeof(float)];
+};
+
+// Arrays are indexed by TENURE_*; NULL: a type that no page holds.
 struct AttendKernels {
   const char* name;
   // q (group_size, head_dim) against the range's slots. The ranges of a split come in ascending order, each
@@ -134,9 +142,12 @@ struct AttendKernels {
   PrefillKernel prefill_fast;   // bf16 products where the CPU has them
   // n_heads heads of head_dim, contiguous; out may be in
   void (*rotate)(const Rotation&, const float* in, uint32_t n_heads, uint32_t head_dim, float* out);
-  // n a multiple of 16
-  void (*widen[3])(const void* in, uint32_t n, float* out);
-  void (*narrow[3])(const float* in, uint32_t n, void* out);
+  // n a multiple of 16, of kGroup for quantised types
+  void (*widen[kCacheTypes])(const PackedRow& in, uint32_t n, float* out);
+  void (*narrow[kCacheTypes])(const float* in, uint32_t n, PackedRow& out);
+  // Each group of kGroup elements times factor * H, the Hadamard matrix of +1 and -1; H * H is kGroup times the
+  // identity. n a multiple of kGroup; out may be in
+  void (*spread)(const float* in, uint32_t n, float factor, float* out);
   float (*exp2)(float);
 };
 

@@ -22,12 +22,12 @@ struct TileProducts {
     Bf16Fixed::pack_queries(q, n, scale, packed);
   }
   template <class K>
-  static void pack_keys(const K* page, uint32_t head_dim, Bf16* packed) {
-    Bf16Fixed::pack_keys(page, head_dim, packed);
+  static void pack_keys(const uint8_t* page, uint32_t head_dim, Bf16* packed) {
+    Bf16Fixed::pack_keys<K>(page, head_dim, packed);
   }
   template <class V>
-  static void pack_values(const V* page, uint32_t head_dim, uint32_t n_slots, Bf16* packed) {
-    Bf16Fixed::pack_values(page, head_dim, n_slots, packed);
+  static void pack_values(const uint8_t* page, uint32_t head_dim, uint32_t n_slots, Bf16* packed) {
+    Bf16Fixed::pack_values<V>(page, head_dim, n_slots, packed);
   }
   static const uint8_t* bytes(const Bf16* p) { return reinterpret_cast<const uint8_t*>(p); }
 

@@ -31,18 +31,18 @@ struct Bf16Fixed {
                           narrowed(load(q + i) * cpu::broadcast(scale)));
   }
   template <class K>
-  static void pack_keys(const K* page, uint32_t head_dim, Bf16* packed) {
-    for (uint32_t d = 0; d < head_dim; d += 2)
-      store_pairs(packed + d * 16, load(page + d * 16), load(page + d * 16 + 16));
+  static void pack_keys(const uint8_t* page, uint32_t head_dim, Bf16* packed) {
+    const PageKeys<K> keys(page, head_dim);
+    for (uint32_t d = 0; d < head_dim; d += 2) store_pairs(packed + d * 16, keys(d), keys(d + 1));
   }
   template <class V>
-  static void pack_values(const V* page, uint32_t head_dim, uint32_t n_slots, Bf16* packed) {
-    for (uint32_t s = 0; s < 16; s += 2)
-      for (uint32_t d = 0; d < head_dim; d += 16) {
-        const V* row = page + s * head_dim + d;
-        store_pairs(packed + s * head_dim + 2 * d, s < n_slots ? load(row) : zero(),
-                    s + 1 < n_slots ? load(row + head_dim) : zero());
-      }
+  static void pack_values(const uint8_t* page, uint32_t head_dim, uint32_t n_slots, Bf16* packed) {
+    for (uint32_t d = 0; d < head_dim; d += 16) {
+      const PageValues<V> values(page, head_dim, d);
+      for (uint32_t s = 0; s < 16; s += 2)
+        store_pairs(packed + s * head_dim + 2 * d, s < n_slots ? values(s) : zero(),
+                    s + 1 < n_slots ? values(s + 1) : zero());
+    }
   }
   template <int kRows>
   static void score(const Bf16* q, const Bf16* keys, uint32_t head_dim, float* scores, uint64_t stride) {

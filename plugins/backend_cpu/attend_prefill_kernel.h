@@ -5,6 +5,7 @@
 #pragma once
 
 #include "attend_kernels.h"
+#include "attend_page.h"
 #include "attend_vec.h"
 
 namespace tenure::cpu {
@@ -109,13 +110,16 @@ struct ExactFixed {
     for (uint32_t i = 0; i < n; i += 16) store(packed + i, load(q + i) * broadcast(scale));
   }
   template <class K>
-  static void pack_keys(const K* page, uint32_t head_dim, Element* packed) {
-    for (uint32_t d = 0; d < head_dim; ++d) store(packed + d * 16, load(page + d * 16));
+  static void pack_keys(const uint8_t* page, uint32_t head_dim, Element* packed) {
+    const PageKeys<K> keys(page, head_dim);
+    for (uint32_t d = 0; d < head_dim; ++d) store(packed + d * 16, keys(d));
   }
   template <class V>
-  static void pack_values(const V* page, uint32_t head_dim, uint32_t n_slots, Element* packed) {
-    for (uint32_t i = 0; i < n_slots * head_dim; i += 16) store(packed + i, load(page + i));
-    for (uint32_t i = n_slots * head_dim; i < 16 * head_dim; i += 16) store(packed + i, zero());
+  static void pack_values(const uint8_t* page, uint32_t head_dim, uint32_t n_slots, Element* packed) {
+    for (uint32_t d = 0; d < head_dim; d += 16) {
+      const PageValues<V> values(page, head_dim, d);
+      for (uint32_t s = 0; s < 16; ++s) store(packed + s * head_dim + d, s < n_slots ? values(s) : zero());
+    }
   }
   // scores of kRows rows against kTileVecs pages
   template <int kRows>
@@ -227,6 +231,15 @@ class Prefill {
     }
   }
 
+  static constexpr decltype(&Products::template pack_keys<float>) pack_keys[kCacheTypes] = {
+      Products::template pack_keys<float>, Products::template pack_keys<F16>,
+      Products::template pack_keys<Bf16>,  Products::template pack_keys<Q8>,
+      nullptr,                             Products::template pack_keys<Q4>};
+  static constexpr decltype(&Products::template pack_values<float>) pack_values[kCacheTypes] = {
+      Products::template pack_values<float>, Products::template pack_values<F16>,
+      Products::template pack_values<Bf16>,  Products::template pack_values<Q8>,
+      nullptr,                               Products::template pack_values<Q4>};
+
   void unpack(uint32_t panel) {
     for (uint32_t slot = panel * kPanelSlots; slot < (panel + 1) * kPanelSlots; slot += 16) {
       Element* keys = static_cast<Element*>(t_.keys) + slot * key_dim_;
@@ -239,31 +252,10 @@ class Prefill {
       const uint64_t page = t_.cache.pages[(first_ + slot) / 16];
       const uint8_t* at = t_.cache.base + page * t_.cache.page_bytes;
       const uint32_t n = smaller(16, t_.cache.n_slots - first_ - slot);
-      switch (t_.k_type) {
-        case TENURE_F16:
-          Products::pack_keys(reinterpret_cast<const F16*>(at), head_dim_, keys);
-          break;
-        case TENURE_BF16:
-          Products::pack_keys(reinterpret_cast<const Bf16*>(at), head_dim_, keys);
-          break;
-        default:
-          Products::pack_keys(reinterpret_cast<const float*>(at), head_dim_, keys);
-          break;
-      }
+      pack_keys[t_.k_type](at, head_dim_, keys);
       if (key_dim_ > head_dim_)
         memset(keys + 16 * head_dim_, 0, 16 * (key_dim_ - head_dim_) * sizeof(Element));
-      at += t_.cache.v_offset;
-      switch (t_.v_type) {
-        case TENURE_F16:
-          Products::pack_values(reinterpret_cast<const F16*>(at), head_dim_, n, values);
-          break;
-        case TENURE_BF16:
-          Products::pack_values(reinterpret_cast<const Bf16*>(at), head_dim_, n, values);
-          break;
-        default:
-          Products::pack_values(reinterpret_cast<const float*>(at), head_dim_, n, values);
-          break;
-      }
+      pack_values[t_.v_type](at + t_.cache.v_offset, head_dim_, n, values);
     }
   }
 

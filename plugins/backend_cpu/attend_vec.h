@@ -86,8 +86,18 @@ inline Vec operator*(Vec a, Vec b) {
 inline Vec fma(Vec a, Vec b, Vec c) {
   return {_mm512_fmadd_ps(a.v, b.v, c.v)};
 }
+inline Vec operator/(Vec a, Vec b) {
+  return {_mm512_div_ps(a.v, b.v)};
+}
 inline Vec larger(Vec a, Vec b) {
   return {_mm512_max_ps(a.v, b.v)};
+}
+inline Vec lesser(Vec a, Vec b) {
+  return {_mm512_min_ps(a.v, b.v)};
+}
+// Rounded to the nearest whole numbers, ties to even; |a| < 2^22.
+inline void store_whole(int32_t* p, Vec a) {
+  _mm512_storeu_si512(p, _mm512_cvtps_epi32(a.v));
 }
 inline bool any_above(Vec a, float b) {
   return _mm512_cmp_ps_mask(a.v, _mm512_set1_ps(b), _CMP_GT_OQ) != 0;
@@ -98,8 +108,11 @@ inline float largest(Vec a) {
 inline float sum(Vec a) {
   return _mm512_reduce_add_ps(a.v);
 }
-inline Vec swap_pairs(Vec a) {
-  return {_mm512_permute_ps(a.v, 0xb1)};
+// Lane i of the result is lane i ^ kDistance, a power of two.
+template <int kDistance>
+inline Vec swap_lanes(Vec a) {
+  if constexpr (kDistance < 4) return {_mm512_permute_ps(a.v, kDistance == 1 ? 0xb1 : 0x4e)};
+  return {_mm512_shuffle_f32x4(a.v, a.v, kDistance == 4 ? 0xb1 : 0x4e)};
 }
 inline Vec exp2(Vec x) {
   const __mmask16 alive = _mm512_cmp_ps_mask(x.v, _mm512_set1_ps(kExp2Floor), _CMP_NLT_UQ);
@@ -181,8 +194,18 @@ inline Vec operator*(Vec a, Vec b) {
 inline Vec fma(Vec a, Vec b, Vec c) {
   return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
 }
+inline Vec operator/(Vec a, Vec b) {
+  return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)};
+}
 inline Vec larger(Vec a, Vec b) {
   return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)};
+}
+inline Vec lesser(Vec a, Vec b) {
+  return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)};
+}
+inline void store_whole(int32_t* p, Vec a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_cvtps_epi32(a.lo));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 8), _mm256_cvtps_epi32(a.hi));
 }
 inline bool any_above(Vec a, float b) {
   const __m256 limit = _mm256_set1_ps(b);
@@ -201,8 +224,13 @@ inline float sum(Vec a) {
   x = _mm_add_ps(x, _mm_movehl_ps(x, x));
   return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
 }
-inline Vec swap_pairs(Vec a) {
-  return {_mm256_permute_ps(a.lo, 0xb1), _mm256_permute_ps(a.hi, 0xb1)};
+template <int kDistance>
+inline Vec swap_lanes(Vec a) {
+  if constexpr (kDistance == 8) return {a.hi, a.lo};
+  if constexpr (kDistance == 4)
+    return {_mm256_permute2f128_ps(a.lo, a.lo, 1), _mm256_permute2f128_ps(a.hi, a.hi, 1)};
+  constexpr int order = kDistance == 1 ? 0xb1 : 0x4e;
+  return {_mm256_permute_ps(a.lo, order), _mm256_permute_ps(a.hi, order)};
 }
 inline __m256 exp2(__m256 x) {
   const __m256 alive = _mm256_cmp_ps(x, _mm256_set1_ps(kExp2Floor), _CMP_NLT_UQ);
@@ -311,8 +339,19 @@ inline Vec operator*(Vec a, Vec b) {
 inline Vec fma(Vec a, Vec b, Vec c) {
   return each([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });
 }
+inline Vec operator/(Vec a, Vec b) {
+  return each([&](int i) { return a.v[i] / b.v[i]; });
+}
 inline Vec larger(Vec a, Vec b) {
   return each([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+}
+inline Vec lesser(Vec a, Vec b) {
+  return each([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+}
+inline void store_whole(int32_t* p, Vec a) {
+  constexpr float unit_is_one = 0x1.8p23f;  // the adder rounds
+  for (int i = 0; i < 16; ++i)
+    p[i] = static_cast<int32_t>(to_bits(a.v[i] + unit_is_one) - to_bits(unit_is_one));
 }
 inline bool any_above(Vec a, float b) {
   bool any = false;
@@ -329,8 +368,9 @@ inline float sum(Vec a) {
   for (int i = 0; i < 16; ++i) s += a.v[i];
   return s;
 }
-inline Vec swap_pairs(Vec a) {
-  return each([&](int i) { return a.v[i ^ 1]; });
+template <int kDistance>
+inline Vec swap_lanes(Vec a) {
+  return each([&](int i) { return a.v[i ^ kDistance]; });
 }
 inline float exp2(float x) {
   if (x < kExp2Floor) return 0;

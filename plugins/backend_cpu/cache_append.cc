@@ -1,7 +1,6 @@
 #include "cache_append.h"
 
-#include <cstring>
-
+#include "cached_slot.h"
 #include "page_layout.h"
 
 namespace tenure::cpu {
@@ -18,31 +17,15 @@ struct Append {
   uint64_t row_stride;
 };
 
-// A key's elements go to lane `lane` of head_dim vectors.
-template <class Element>
-void put_key(const Element* key, uint32_t head_dim, uint32_t lane, uint8_t* page) {
-  Element* at = reinterpret_cast<Element*>(page) + lane;
-  for (uint32_t d = 0; d < head_dim; ++d) at[d * kPageSlots] = key[d];
-}
-
 void append_rows(const Append& a) {
-  const PageLayout layout = a.layout;
-  const uint32_t v_bytes = layout.head_dim * cache_element_bytes(layout.v_type);
-  alignas(64) unsigned char narrow[kMaxHeadDim * sizeof(float)];  // as wide as the widest type
   uint32_t slot = a.head.first_slot;
   for (uint32_t r = 0; r < a.segment.n_rows; ++r) {
     if (a.head.write_mask && a.head.write_mask[r] == 0) continue;
     uint8_t* page = static_cast<uint8_t*>(a.segment.pool->base) +
                     uint64_t{a.head.pages[slot / kPageSlots]} * a.segment.pool->page_bytes;
-    const uint32_t lane = slot % kPageSlots;
-    a.kernels.narrow[layout.k_type](a.k + r * a.row_stride, layout.head_dim, narrow);
-    if (layout.k_type == TENURE_F32) {
-      put_key(reinterpret_cast<const uint32_t*>(narrow), layout.head_dim, lane, page);
-    } else {
-      put_key(reinterpret_cast<const uint16_t*>(narrow), layout.head_dim, lane, page);
-    }
-    a.kernels.narrow[layout.v_type](a.v + r * a.row_stride, layout.head_dim,
-                                    page + layout.v_offset() + lane * v_bytes);
+    const SlotAt at{.page = page, .lane = slot % kPageSlots};
+    write_key(a.kernels, a.layout, at, a.k + r * a.row_stride);
+    write_value(a.kernels, a.layout, at, a.v + r * a.row_stride);
     ++slot;
   }
 }

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "cached_slot.h"
 #include "page_layout.h"
 
 namespace tenure::cpu {
@@ -15,53 +16,21 @@ uint8_t* page_address(const tenure_kv_pool& pool, uint32_t page) {
   return static_cast<uint8_t*>(pool.base) + uint64_t{page} * pool.page_bytes;
 }
 
-template <class Element>
-void move_key(const uint8_t* src, uint32_t src_lane, uint8_t* dst, uint32_t dst_lane, uint32_t head_dim) {
-  const Element* from = reinterpret_cast<const Element*>(src) + src_lane;
-  Element* to = reinterpret_cast<Element*>(dst) + dst_lane;
-  for (uint32_t d = 0; d < head_dim; ++d) to[d * kPageSlots] = from[d * kPageSlots];
-}
-
 void run_moves(const tenure_kv_moves& list) {
-  const tenure_kv_pool& pool = *list.pool;
-  const PageLayout layout = page_layout(pool, list.head_dim);
-  const uint32_t v_bytes = list.head_dim * cache_element_bytes(pool.v_type);
-  for (uint32_t i = 0; i < list.n_moves; ++i) {
-    const tenure_kv_move move = list.moves[i];
-    const uint8_t* src = page_address(pool, list.pages[move.src / kPageSlots]);
-    uint8_t* dst = page_address(pool, list.pages[move.dst / kPageSlots]);
-    const uint32_t src_lane = move.src % kPageSlots;
-    const uint32_t dst_lane = move.dst % kPageSlots;
-    if (cache_element_bytes(pool.k_type) == 4) {
-      move_key<uint32_t>(src, src_lane, dst, dst_lane, list.head_dim);
-    } else {
-      move_key<uint16_t>(src, src_lane, dst, dst_lane, list.head_dim);
-    }
-    std::memcpy(dst + layout.v_offset() + dst_lane * v_bytes, src + layout.v_offset() + src_lane * v_bytes,
-                v_bytes);
-  }
+  const PageLayout layout = page_layout(*list.pool, list.head_dim);
+  const auto slot = [&](uint32_t i) -> SlotAt {
+    return {.page = page_address(*list.pool, list.pages[i / kPageSlots]), .lane = i % kPageSlots};
+  };
+  for (uint32_t i = 0; i < list.n_moves; ++i) copy_slot(layout, slot(list.moves[i].src), slot(list.moves[i].dst));
 }
 
 void read_slots(const AttendKernels& kernels, const tenure_kv_read& read) {
-  const tenure_kv_pool& pool = *read.pool;
-  const PageLayout layout = page_layout(pool, read.head_dim);
-  const uint32_t page_floats = kPageSlots * read.head_dim;
-  alignas(64) float page[kPageSlots * kMaxHeadDim];
-  for (uint32_t first = 0; first < read.n_slots; first += kPageSlots) {
-    const uint8_t* from = page_address(pool, read.pages[first / kPageSlots]);
-    const uint32_t n = read.n_slots - first < kPageSlots ? read.n_slots - first : kPageSlots;
-    const uint64_t at = uint64_t{first} * read.head_dim;
-    if (read.k) {
-      kernels.widen[pool.k_type](from, page_floats, page);
-      for (uint32_t lane = 0; lane < n; ++lane) {
-        for (uint32_t d = 0; d < read.head_dim; ++d)
-          read.k[at + lane * read.head_dim + d] = page[d * kPageSlots + lane];
-      }
-    }
-    if (read.v) {
-      kernels.widen[pool.v_type](from + layout.v_offset(), page_floats, page);
-      std::memcpy(read.v + at, page, n * read.head_dim * sizeof(float));
-    }
+  const PageLayout layout = page_layout(*read.pool, read.head_dim);
+  for (uint32_t i = 0; i < read.n_slots; ++i) {
+    const SlotAt slot{.page = page_address(*read.pool, read.pages[i / kPageSlots]), .lane = i % kPageSlots};
+    const uint64_t row = uint64_t{i} * read.head_dim;
+    if (read.k) read_key(kernels, layout, slot, read.k + row);
+    if (read.v) read_value(kernels, layout, slot, read.v + row);
   }
 }
 
@@ -93,25 +62,16 @@ void cache_copy(const Exec& exec, uint32_t n, const tenure_page_copy* copies) {
 
 void cache_rotate(const AttendKernels& kernels, const RopeTable& table, const tenure_kv_rotation& rotation,
                   uint32_t head_dim) {
-  const tenure_kv_pool& pool = *rotation.pool;
-  const uint32_t bytes = cache_element_bytes(pool.k_type);
-  alignas(64) float page_keys[kPageSlots * kMaxHeadDim];
+  const PageLayout layout = page_layout(*rotation.pool, head_dim);
   alignas(64) float key[kMaxHeadDim];
   alignas(64) float buffer[RopeTable::kBufferFloats];
-  for (uint32_t first = 0; first < rotation.n_slots; first += kPageSlots) {
-    uint8_t* page = page_address(pool, rotation.pages[first / kPageSlots]);
-    kernels.widen[pool.k_type](page, kPageSlots * head_dim, page_keys);
-    const uint32_t end = rotation.n_slots - first < kPageSlots ? rotation.n_slots - first : kPageSlots;
-    for (uint32_t lane = 0; lane < end; ++lane) {
-      const int32_t delta = rotation.delta[first + lane];
-      if (delta == 0) continue;
-      for (uint32_t d = 0; d < head_dim; ++d) key[d] = page_keys[d * kPageSlots + lane];
-      kernels.rotate(table.at(delta, buffer), key, 1, head_dim, key);
-      alignas(64) unsigned char narrow[kMaxHeadDim * sizeof(float)];
-      kernels.narrow[pool.k_type](key, head_dim, narrow);
-      for (uint32_t d = 0; d < head_dim; ++d)
-        std::memcpy(page + (d * kPageSlots + lane) * bytes, narrow + d * bytes, bytes);
-    }
+  for (uint32_t i = 0; i < rotation.n_slots; ++i) {
+    if (rotation.delta[i] == 0) continue;
+    const SlotAt at{.page = page_address(*rotation.pool, rotation.pages[i / kPageSlots]),
+                    .lane = i % kPageSlots};
+    read_key(kernels, layout, at, key);
+    kernels.rotate(table.at(rotation.delta[i], buffer), key, 1, head_dim, key);
+    write_key(kernels, layout, at, key);
   }
 }
 

@@ -142,7 +142,8 @@ tenure_status page_layout_of(const tenure_backend*, uint32_t head_dim, uint32_t 
   const PageLayout layout{head_dim, k_type, v_type};
   if (!layout.supported()) {
     return fail(error, TENURE_UNSUPPORTED, "page_layout",
-                "keys and values are f32, f16 or bf16, head_dim a multiple of 16 up to 256");
+                "keys and values are f32, f16 or bf16 with a head_dim that is a multiple of 16, or q8_0 or q4_1 "
+                "(q4) with a multiple of 32, up to 256");
   }
   fill(out, {.page_slots = kPageSlots, .alignment = 64, .page_bytes = layout.bytes()});
   return TENURE_OK;

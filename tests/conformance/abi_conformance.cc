@@ -117,7 +117,9 @@ TEST_CASE("supports_weight - knows every matrix type, f32 vectors, and nothing e
 
 TEST_CASE("page_layout - refuses types and sizes it cannot keep, with one line why") {
   const RawBackend raw;
-  const uint32_t refused[][3] = {{64, TENURE_Q8_0, TENURE_F16},
+  const uint32_t refused[][3] = {{64, TENURE_Q4_0, TENURE_F16},
+                                  {48, TENURE_Q8_0, TENURE_F16},
+                                  {48, TENURE_F16, TENURE_Q4_1},
                                  {64, TENURE_F16, TENURE_I32},
                                  {64, 99, TENURE_F16},
                                  {0, TENURE_F16, TENURE_F16},

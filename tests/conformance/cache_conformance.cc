@@ -11,7 +11,25 @@
 namespace tenure::conformance {
 namespace {
 
-const uint32_t kv_types[] = {TENURE_F32, TENURE_F16, TENURE_BF16};
+const uint32_t kv_types[] = {TENURE_F32, TENURE_F16, TENURE_BF16, TENURE_Q8_0, TENURE_Q4_1};
+
+// Of what decode makes of slots that were moved or copied.
+double tolerance(uint32_t type) {
+  return type > TENURE_BF16 ? 5e-4 : 5e-5;
+}
+// A key that is stored once more may fall to the other neighbour.
+double rotated_tolerance(uint32_t type) {
+  switch (type) {
+    case TENURE_F32:
+      return 5e-5;
+    case TENURE_F16:
+      return 1e-3;
+    case TENURE_Q4_1:
+      return 4e-2;
+    default:
+      return 8e-3;
+  }
+}
 
 ModelShape shape_of(uint32_t head_dim, uint32_t rope_kind) {
   return {.n_embd = 64,
@@ -73,6 +91,7 @@ void for_every_cache(Body&& body) {
     for (uint32_t type : kv_types) {
       CAPTURE(head_dim);
       CAPTURE(std::string(dtype_name(type)));
+      if (!keeps(model.backend(), head_dim, type, type)) continue;
       Held held(model, type, 77);
       body(held, type);
     }
@@ -142,7 +161,7 @@ TEST_CASE("rope - each layer turns by its own base and factors") {
 }
 
 TEST_CASE("cache_read - gives what was appended, as the type keeps it") {
-  for_every_cache([](Held& held, uint32_t) {
+  for_every_cache([](Held& held, uint32_t type) {
     const uint32_t head_dim = held.model.shape().head_dim;
     for (TestSequence::Head& head : held.sequence.heads()) {
       std::vector<float> k(size_t{held.n} * head_dim), v(k.size());
@@ -168,13 +187,13 @@ TEST_CASE("cache_read - gives what was appended, as the type keeps it") {
           worst = std::max({worst, std::abs(k[at] - head.slots.slots[slot].key[d]), std::abs(v[at] - value)});
         }
       }
-      CHECK(worst == 0.0);
+      CHECK(worst <= (type == TENURE_F32 || type == TENURE_F16 || type == TENURE_BF16 ? 0.0 : 1e-5));
     }
   });
 }
 
 TEST_CASE("cache_move - compaction keeps the survivors") {
-  for_every_cache([](Held& held, uint32_t) {
+  for_every_cache([](Held& held, uint32_t type) {
     std::vector<tenure_kv_move> moves;
     uint32_t n_left = 0;
     for (uint32_t slot = 0; slot < held.n; ++slot) {
@@ -183,31 +202,31 @@ TEST_CASE("cache_move - compaction keeps the survivors") {
       ++n_left;
     }
     held.move(moves, n_left);
-    CHECK(held.error_of_decode() <= 5e-5);
+    CHECK(held.error_of_decode() <= tolerance(type));
   });
 }
 
 TEST_CASE("cache_move - the last slot fills a hole, and appending goes on behind it") {
-  for_every_cache([](Held& held, uint32_t) {
+  for_every_cache([](Held& held, uint32_t type) {
     for (uint32_t step = 0; step < 20; ++step) {
       const auto n_slots = static_cast<uint32_t>(held.sequence.heads()[0].pos.size());
       const tenure_kv_move move{.src = n_slots - 1, .dst = step * 13 % (n_slots - 1)};
       held.move({&move, 1}, n_slots - 1);
-      CHECK(held.error_of_decode(500 + static_cast<int32_t>(step)) <= 5e-5);
+      CHECK(held.error_of_decode(500 + static_cast<int32_t>(step)) <= tolerance(type));
     }
   });
 }
 
 TEST_CASE("cache_copy - a copied page holds the same, and what follows leaves the original alone") {
-  for_every_cache([](Held& held, uint32_t) {
+  for_every_cache([](Held& held, uint32_t type) {
     std::vector<std::vector<uint32_t>> originals;
     std::vector<TestSequence::Head> before = held.sequence.heads();
     held.sequence.move_to_fresh_pages(held.model.backend());
     const tenure_kv_move move{.src = held.n - 1, .dst = 3};
     held.move({&move, 1}, held.n - 1);
-    CHECK(held.error_of_decode() <= 5e-5);
+    CHECK(held.error_of_decode() <= tolerance(type));
     held.sequence.heads() = before;
-    CHECK(held.error_of_decode() <= 5e-5);
+    CHECK(held.error_of_decode() <= tolerance(type));
   });
 }
 
@@ -219,6 +238,7 @@ TEST_CASE("cache_rotate - turns each slot's key by its own delta") {
         CAPTURE(kind);
         CAPTURE(head_dim);
         CAPTURE(std::string(dtype_name(type)));
+        if (!keeps(model.backend(), head_dim, type, type)) continue;
         Held held(model, type, 77);
         std::vector<int32_t> delta(held.n);
         for (uint32_t i = 0; i < held.n; ++i) delta[i] = i % 4 == 0 ? 0 : -static_cast<int32_t>(i * 5);
@@ -233,8 +253,7 @@ TEST_CASE("cache_rotate - turns each slot's key by its own delta") {
         }
         require_ok(model.backend().cache_rotate(model.weights(), rotations));
         require_ok(model.backend().synchronize());
-        // A key that is stored once more in 16 bits may fall to the other neighbour.
-        CHECK(held.error_of_decode() <= (type == TENURE_F32 ? 5e-5 : type == TENURE_F16 ? 1e-3 : 8e-3));
+        CHECK(held.error_of_decode() <= rotated_tolerance(type));
       }
     }
   }

@@ -247,7 +247,8 @@ TEST_CASE(
     "strict - attention and its mass have the same bits alone, among others, and on any number of threads") {
   for (const ModelShape& shape : attend_shapes) {
     const TestModel one_thread(backend(1), shape, TENURE_F32), two_threads(backend(2), shape, TENURE_F32);
-    for (uint32_t type : {TENURE_F32, TENURE_F16, TENURE_BF16}) {
+    for (uint32_t type : {TENURE_F32, TENURE_F16, TENURE_BF16, TENURE_Q8_0, TENURE_Q4_1}) {
+      if (!keeps(backend(2), shape.head_dim, type, type)) continue;
       CAPTURE(shape.head_dim);
       CAPTURE(std::string(dtype_name(type)));
       const Outcome alone = run_neighbours(one_thread, type, false);
@@ -261,7 +262,8 @@ TEST_CASE(
 TEST_CASE("strict - a chunk may be cut at multiples of row_granularity") {
   for (const ModelShape& shape : attend_shapes) {
     const TestModel model(backend(2), shape, TENURE_F32);
-    for (uint32_t type : {TENURE_F32, TENURE_F16, TENURE_BF16}) {
+    for (uint32_t type : {TENURE_F32, TENURE_F16, TENURE_BF16, TENURE_Q8_0, TENURE_Q4_1}) {
+      if (!keeps(backend(2), shape.head_dim, type, type)) continue;
       CAPTURE(shape.head_dim);
       CAPTURE(std::string(dtype_name(type)));
       const Rows whole = run_cut(model, type, cut_rows);

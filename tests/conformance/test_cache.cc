@@ -6,7 +6,20 @@
 #include <cmath>
 #include <numeric>
 
+#include "error/error.h"
+
 namespace tenure::conformance {
+
+bool keeps(Backend& backend, uint32_t head_dim, uint32_t k_type, uint32_t v_type) {
+  try {
+    backend.page_layout(head_dim, static_cast<Dtype>(k_type), static_cast<Dtype>(v_type));
+    return true;
+  } catch (const Error&) {
+    const auto is_plain = [](uint32_t type) { return type <= TENURE_BF16; };
+    if (is_plain(k_type) && is_plain(v_type)) throw;
+    return false;
+  }
+}
 
 TestPool::TestPool(Backend& backend, uint32_t head_dim, uint32_t k_type, uint32_t v_type, uint32_t n_pages)
     : layout_(backend.page_layout(head_dim, static_cast<Dtype>(k_type), static_cast<Dtype>(v_type))),

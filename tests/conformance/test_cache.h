@@ -12,6 +12,9 @@
 
 namespace tenure::conformance {
 
+// Whether the backend's pages keep these types; the plain ones must be kept, quantised ones may.
+bool keeps(Backend& backend, uint32_t head_dim, uint32_t k_type, uint32_t v_type);
+
 // Page indices are handed out shuffled.
 class TestPool {
  public:

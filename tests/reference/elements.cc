@@ -272,11 +272,39 @@ size_t block_bytes(uint32_t dtype) {
   }
 }
 
+// Quotients in f32, for a code may hang on their last bit.
+void keep_group(uint32_t dtype, const std::vector<float>& x, std::vector<double>& result) {
+  const auto [low, high] = std::minmax_element(x.begin(), x.end());
+  const bool has_minimum = dtype == TENURE_Q4_1;
+  const auto minimum = static_cast<float>(has_minimum ? nearest(*low, 11, -13) : 0);
+  const float top = has_minimum ? std::max(*high - minimum, 0.0f) : std::max(std::abs(*low), std::abs(*high));
+  const auto scale = static_cast<float>(nearest(top / (has_minimum ? 15.0f : 127.0f), 11, -13));
+  for (float value : x) {
+    const float quotient = scale == 0 ? 0 : (value - minimum) / scale;
+    const int c = has_minimum ? code(quotient, 0, 15) : code(quotient, -127, 127);
+    result.push_back(double{scale} * c + minimum);
+  }
+}
+
 }  // namespace
 
 double kept(uint32_t dtype, double x) {
   if (dtype == TENURE_F16) return f16_value(f16_bits(x));
   return dtype == TENURE_BF16 ? nearest(x, 8, -125) : static_cast<float>(x);
+}
+
+std::vector<double> kept_row(uint32_t dtype, std::span<const double> row) {
+  std::vector<double> result;
+  if (dtype != TENURE_Q8_0 && dtype != TENURE_Q4_1) {
+    for (double x : row) result.push_back(kept(dtype, x));
+    return result;
+  }
+  for (size_t first = 0; first < row.size(); first += 32) {
+    const std::vector<float> group(row.begin() + static_cast<ptrdiff_t>(first),
+                                   row.begin() + static_cast<ptrdiff_t>(first + 32));
+    keep_group(dtype, group, result);
+  }
+  return result;
 }
 
 std::vector<std::byte> encode(uint32_t dtype, std::span<const double> values) {

@@ -16,14 +16,14 @@ constexpr uint32_t kTypes[] = {TENURE_F32, TENURE_F16, TENURE_BF16};
 double cached_key(const tenure_kv_pool& pool, const uint32_t* pages, uint32_t head_dim, uint32_t slot,
                   uint32_t d) {
   const uint8_t* page = static_cast<const uint8_t*>(pool.base) + pages[slot / 16] * pool.page_bytes;
-  return read_element(page + (d * 16 + slot % 16) * cache_element_bytes(pool.k_type), pool.k_type) +
+  return read_element(page + (d * 16 + slot % 16) * row_format(pool.k_type).unit_bytes, pool.k_type) +
          0 * head_dim;
 }
 double cached_value(const tenure_kv_pool& pool, const uint32_t* pages, uint32_t head_dim, uint32_t slot,
                     uint32_t d) {
   const uint8_t* page = static_cast<const uint8_t*>(pool.base) + pages[slot / 16] * pool.page_bytes;
   const uint32_t offset = PageLayout{head_dim, pool.k_type, pool.v_type}.v_offset();
-  return read_element(page + offset + (slot % 16 * head_dim + d) * cache_element_bytes(pool.v_type),
+  return read_element(page + offset + (slot % 16 * head_dim + d) * row_format(pool.v_type).unit_bytes,
                       pool.v_type);
 }
 
@@ -88,10 +88,10 @@ TEST_CASE("cache_append - halves round to nearest even, overflow to infinity, ke
     for (uint32_t type : kTypes) {
       CAPTURE(kernels->name);
       CAPTURE(type);
-      uint8_t bytes[64];
+      PackedRow packed;
       float back[16];
-      kernels->narrow[type](x.data(), 16, bytes);
-      kernels->widen[type](bytes, 16, back);
+      kernels->narrow[type](x.data(), 16, packed);
+      kernels->widen[type](packed, 16, back);
       for (uint32_t i = 0; i < 16; ++i) {
         CAPTURE(i);
         const double expected = std::isnan(x[i]) ? NAN : stored(x[i], type);

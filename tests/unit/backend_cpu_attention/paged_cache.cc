@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -15,6 +16,66 @@
 
 namespace tenure::cpu {
 namespace {
+
+bool is_coded(uint32_t dtype) {
+  return dtype == TENURE_Q8_0 || dtype == TENURE_Q4_1;
+}
+
+// One row's random codes and scales, each of a value that f16 has.
+struct CodedRow {
+  std::vector<float> scales;
+  std::vector<float> minimums;  // Q4_1
+  std::vector<int> codes;       // (head_dim)
+};
+
+CodedRow random_coded(uint32_t head_dim, uint32_t dtype, std::mt19937& random) {
+  const bool nibbles = dtype == TENURE_Q4_1;
+  CodedRow row;
+  for (uint32_t g = 0; g < head_dim / 32; ++g) {
+    row.scales.push_back(static_cast<float>(64 + random() % 64) / (nibbles ? 512 : 4096));
+    row.minimums.push_back(nibbles ? -static_cast<float>(random() % 64) / 32 : 0.0f);
+  }
+  for (uint32_t d = 0; d < head_dim; ++d)
+    row.codes.push_back(nibbles ? static_cast<int>(random() % 16) : static_cast<int>(random() % 255) - 127);
+  return row;
+}
+
+// Where byte i of a row of codes lies, from the first of its page's keys or values.
+uint64_t byte_of(bool keys, uint32_t row_bytes, uint32_t lane, uint32_t i) {
+  return keys ? i / 4 * 64 + lane * 4 + i % 4 : uint64_t{lane} * row_bytes + i;
+}
+
+// side: of a page's keys or values. A row past the end has scales that are no numbers.
+void write_coded(uint8_t* side, bool keys, uint32_t dtype, uint32_t lane, const CodedRow* row, uint32_t head_dim) {
+  const bool nibbles = dtype == TENURE_Q4_1;
+  const uint32_t n_groups = head_dim / 32;
+  uint8_t* codes = side + n_groups * 32 * (nibbles ? 2 : 1);
+  for (uint32_t g = 0; g < n_groups; ++g) {
+    write_element(side + (g * 16 + lane) * 2, TENURE_F16, row ? row->scales[g] : NAN);
+    if (nibbles) write_element(side + ((n_groups + g) * 16 + lane) * 2, TENURE_F16, row ? row->minimums[g] : NAN);
+  }
+  for (uint32_t d = 0; row && d < head_dim; ++d) {
+    if (nibbles) {
+      uint8_t& both = codes[byte_of(keys, head_dim / 2, lane, d / 32 * 16 + d % 16)];
+      both = static_cast<uint8_t>(d % 32 < 16 ? row->codes[d] : both | row->codes[d] << 4);
+    } else {
+      codes[byte_of(keys, head_dim, lane, d)] = static_cast<uint8_t>(row->codes[d]);
+    }
+  }
+}
+
+// What the codes stand for; keys of Q4_1 are kept times the Hadamard matrix.
+void append_values(const CodedRow& row, bool is_spread, std::vector<double>& values) {
+  std::vector<double> kept;
+  for (size_t d = 0; d < row.codes.size(); ++d)
+    kept.push_back(row.codes[d] * double{row.scales[d / 32]} + row.minimums[d / 32]);
+  for (size_t d = 0; d < kept.size(); ++d) {
+    double x = is_spread ? 0 : kept[d];
+    for (size_t i = 0; is_spread && i < 32; ++i)
+      x += kept[d / 32 * 32 + i] * (std::popcount(d % 32 & i) % 2 != 0 ? -1 : 1) / 32;
+    values.push_back(x);
+  }
+}
 
 std::vector<double> random_stored(size_t n, uint32_t dtype, std::mt19937& random) {
   std::normal_distribution<double> normal;
@@ -123,21 +184,33 @@ PagedCache::PagedCache(const Shape& shape, const std::vector<std::vector<int32_t
     const auto n_slots = static_cast<uint32_t>(head.size());
     std::vector<uint32_t> pages(next, next + (n_slots + 15) / 16);
     next += (n_slots + 15) / 16;
-    keys_.push_back(random_stored(uint64_t{n_slots} * shape.head_dim, shape.k_type, random));
-    values_.push_back(random_stored(uint64_t{n_slots} * shape.head_dim, shape.v_type, random));
-    for (uint32_t s = 0; s < (n_slots + 15) / 16 * 16; ++s) {
-      uint8_t* page = bytes_.data() + uint64_t{pages[s / 16]} * layout.bytes();
-      for (uint32_t d = 0; d < shape.head_dim; ++d) {
-        const double nan = std::numeric_limits<double>::quiet_NaN();
-        write_element(page + (d * 16 + s % 16) * cache_element_bytes(shape.k_type), shape.k_type,
-                      s < n_slots ? at(keys_.back(), s, d) : nan);
-        write_element(
-            page + layout.v_offset() + (s % 16 * shape.head_dim + d) * cache_element_bytes(shape.v_type),
-            shape.v_type, s < n_slots ? at(values_.back(), s, d) : nan);
-      }
-    }
+    keys_.push_back(fill(pages, n_slots, true, random));
+    values_.push_back(fill(pages, n_slots, false, random));
     pages_.push_back(std::move(pages));
   }
+}
+
+std::vector<double> PagedCache::fill(const std::vector<uint32_t>& pages, uint32_t n_slots, bool keys,
+                                     std::mt19937& random) {
+  const PageLayout layout{shape_.head_dim, shape_.k_type, shape_.v_type};
+  const uint32_t dtype = keys ? shape_.k_type : shape_.v_type;
+  std::vector<double> stored_values;
+  if (!is_coded(dtype)) stored_values = random_stored(uint64_t{n_slots} * shape_.head_dim, dtype, random);
+  for (uint32_t s = 0; s < pages.size() * 16; ++s) {
+    uint8_t* side = bytes_.data() + uint64_t{pages[s / 16]} * layout.bytes() + (keys ? 0 : layout.v_offset());
+    if (is_coded(dtype)) {
+      const CodedRow row = random_coded(shape_.head_dim, dtype, random);
+      write_coded(side, keys, dtype, s % 16, s < n_slots ? &row : nullptr, shape_.head_dim);
+      if (s < n_slots) append_values(row, keys && dtype == TENURE_Q4_1, stored_values);
+      continue;
+    }
+    for (uint32_t d = 0; d < shape_.head_dim; ++d) {
+      const uint32_t at_element = keys ? d * 16 + s % 16 : s % 16 * shape_.head_dim + d;
+      write_element(side + at_element * row_format(dtype).unit_bytes, dtype,
+                    s < n_slots ? at(stored_values, s, d) : std::numeric_limits<double>::quiet_NaN());
+    }
+  }
+  return stored_values;
 }
 
 tenure_kv_view PagedCache::view(uint32_t head) const {

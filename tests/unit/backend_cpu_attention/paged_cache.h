@@ -5,6 +5,7 @@
 #include <tenure/backend.h>
 
 #include <cstdint>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,9 @@ class PagedCache {
   double at(const std::vector<double>& data, uint32_t slot, uint32_t d) const {
     return data[uint64_t{slot} * shape_.head_dim + d];
   }
+  // Random keys, or values, of one head, written to its pages; returns what they are as stored.
+  std::vector<double> fill(const std::vector<uint32_t>& pages, uint32_t n_slots, bool keys, std::mt19937& random);
+
   Shape shape_;
   std::vector<std::vector<int32_t>> positions_;
   std::vector<std::vector<uint32_t>> pages_;
@@ -66,7 +70,7 @@ class PagedCache {
   tenure_kv_pool pool_{};
 };
 
-// The value an element type keeps of x, and its bytes.
+// The value a plain type keeps of x, and its bytes.
 double stored(double x, uint32_t dtype);
 void write_element(uint8_t* at, uint32_t dtype, double x);
 double read_element(const uint8_t* at, uint32_t dtype);

@@ -69,8 +69,8 @@ TEST_CASE("bad plans - unknown keys and sections, each with place and suggestion
       {"inner is neither a section nor a plugin", with_policy + "inner = \"x\"\n", Code::plugin_not_found, 16, 9, "\"x\""},
       {"debug keys do not exist yet", with_policy + "debug.regret = true\n", Code::unknown_key, 16, 1,
        "\"debug\""},
-      {"quantised KV does not exist yet", with_policy + "kv_type = \"q8_0\"\n", Code::bad_value, 16, 11,
-       "wanted one of \"f32\", \"f16\", \"bf16\""},
+      {"a type of weights only", with_policy + "kv_type = \"q5_0\"\n", Code::bad_value, 16, 11,
+       "wanted one of \"f32\", \"f16\", \"bf16\", \"q8_0\", \"q4\""},
   };
   for (const Bad& row : rows) check_one(row);
 }
