@@ -153,9 +153,14 @@ void Referee::spoil_evidence(const tenure_evidence& evidence) {
     ++n_spoilt_;
     spoilt_at_ = view.n_tokens;
   };
-  for (uint32_t h = 0; h < view.n_heads; ++h) spoil(head_of(view, h).mass, head_of(view, h).n_slots);
+  for (uint32_t h = 0; h < view.n_heads; ++h) {
+    const tenure_head_view& head = head_of(view, h);
+    spoil(head.mass, head.n_slots);
+    spoil(head.k, uint64_t{head.n_slots} * view.head_dim);
+    spoil(head.v, uint64_t{head.n_slots} * view.head_dim);
+  }
   for (const tenure_f32_view& rows :
-       {evidence.q_pre, evidence.k_pre, evidence.v, evidence.k_post, evidence.hidden})
+       {evidence.q_pre, evidence.q_post, evidence.k_pre, evidence.v, evidence.k_post, evidence.hidden})
     spoil(rows.data, 1);
 }
 

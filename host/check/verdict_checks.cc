@@ -21,8 +21,10 @@ std::vector<Variant> variants_of(const PluginManifest& manifest) {
     variants.push_back(usual_variant({{"budget_scope", fmt::format("\"{}\"", scope)}}));
   for (const Phase phase : manifest.needs.phases) {
     for (const PositionMode mode : manifest.needs.positions) {
-      variants.push_back(
-          usual_variant({{"when", list_of(phase)}, {"positions", fmt::format("\"{}\"", name_of(mode))}}));
+      Keys keys = {{"when", list_of(phase)}, {"positions", fmt::format("\"{}\"", name_of(mode))}};
+      // Short answers: a policy whose own period is longer than they are decides in them too.
+      if (phase == Phase::decode) keys.emplace_back("period", "2");
+      variants.push_back(usual_variant(std::move(keys)));
     }
   }
   variants.push_back(

@@ -102,15 +102,17 @@ tenure_status WatchedKeepset::rebuild(tenure_keepset* keepset, int32_t first_pos
 void WatchedKeepset::judge_scores(const float* const* scores, const uint32_t* n_keep) {
   uint64_t n_asked = 0;
   for (uint32_t h = 0; h < call_.view->n_heads; ++h) {
-    const uint32_t n_slots = head_of(*call_.view, h).n_slots;
-    if (n_slots > 0 && (scores == nullptr || scores[h] == nullptr)) {
+    const tenure_head_view& head = head_of(*call_.view, h);
+    const uint32_t n_slots = head.n_slots;
+    const float* of_head = scores != nullptr ? scores[h] : head.state;  // NULL stands for a state of one float a slot
+    if (n_slots > 0 && of_head == nullptr) {
       return on_breach_(Rule::finite_scores, fmt::format("the scores of head {} are NULL {}", h, place()));
     }
-    if (n_slots > 0) said_.add(scores[h], n_slots * sizeof(float));
+    if (n_slots > 0) said_.add(of_head, n_slots * sizeof(float));
     for (uint32_t i = 0; i < n_slots && !call_.spoilt; ++i) {
-      if (std::isfinite(scores[h][i])) continue;
+      if (std::isfinite(of_head[i])) continue;
       return on_breach_(Rule::finite_scores,
-                        fmt::format("the score of slot {} of head {} is {} {}", i, h, scores[h][i], place()));
+                        fmt::format("the score of slot {} of head {} is {} {}", i, h, of_head[i], place()));
     }
     if (n_keep != nullptr) n_asked += n_keep[h];
   }

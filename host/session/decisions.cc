@@ -53,9 +53,6 @@ bool is_due(Session& session, const DecisionPoint& point) {
   return false;
 }
 
-// Decisions so many steps apart release about as many slots at a time.
-constexpr uint32_t bulk_period = 16;
-
 bool decides_at_once(const PolicySettings& policy) {
   return policy.scope == BudgetScope::global || policy.granularity == TENURE_GRANULARITY_TOKEN;
 }
@@ -186,8 +183,8 @@ void Decisions::select(std::span<Session* const> sessions, const tenure_call& ca
   for (const Policy* one : {policy.inner, policy.policy}) {
     if (one != nullptr && one->has_select()) select(sessions, *one, call, layer);
   }
-  // A decode step releases one slot of many; where many go, survivors keep their order.
-  const bool compact = call.phase != TENURE_PHASE_DECODE || policy.period >= bulk_period;
+  // A decode step releases one slot of many; where a period's worth goes, survivors keep their order.
+  const bool compact = call.phase != TENURE_PHASE_DECODE || policy.period > 1;
   for (Session* session : sessions) {
     if (session->policy_active()) choose(*session, layer, compact);
   }

@@ -90,10 +90,14 @@ struct task {
   uint32_t longest;
 };
 
-/* importance (n) of the slots before the window. */
-static void find_importance(const struct task* task, const tenure_head_view* head, uint32_t h, uint32_t n,
-                            float* logits, float* importance) {
-  const uint32_t dim = task->layer->head_dim, n_heads = task->self->model->n_heads;
+static int is_in_window(const struct task* task, const tenure_head_view* head, uint32_t slot) {
+  return head->pos[slot] + WINDOW >= (int64_t)task->view->n_tokens;
+}
+
+/* importance (n_slots); 0 in the window, whose slots stay by n_recent. */
+static void find_importance(const struct task* task, const tenure_head_view* head, uint32_t h, float* logits,
+                            float* importance) {
+  const uint32_t dim = task->layer->head_dim, n_heads = task->self->model->n_heads, n = head->n_slots;
   const uint32_t group = n_heads / task->layer->n_kv_heads;
   const uint32_t n_queries = task->view->n_tokens < WINDOW ? task->view->n_tokens : WINDOW;
   memset(importance, 0, n * sizeof(float));
@@ -101,7 +105,7 @@ static void find_importance(const struct task* task, const tenure_head_view* hea
     float largest = -INFINITY, sum = 0;
     for (uint32_t i = 0; i < n; ++i) {
       logits[i] = -INFINITY;
-      for (uint32_t q = h * group; q < (h + 1) * group; ++q) {
+      for (uint32_t q = h * group; q < (h + 1) * group && !is_in_window(task, head, i); ++q) {
         const float* query = task->queries + ((uint64_t)row * n_heads + q) * dim;
         const float logit =
             tenure_dot(query, head->k + (uint64_t)i * dim, dim) * (float)task->layer->attention_scale;
@@ -109,6 +113,7 @@ static void find_importance(const struct task* task, const tenure_head_view* hea
       }
       if (logits[i] > largest) largest = logits[i];
     }
+    if (largest == -INFINITY) return; /* nothing but the window */
     for (uint32_t i = 0; i < n; ++i) sum += logits[i] = expf(logits[i] - largest);
     tenure_add_scaled(importance, 1.0f / (sum * (float)n_queries), logits, n);
   }
@@ -152,14 +157,10 @@ static void score_head(void* context, uint32_t h, uint32_t worker) {
   float* scratch = task->scratch + (uint64_t)worker * 3 * task->longest;
   float *importance = scratch + task->longest, *redundancy = scratch + 2 * task->longest;
   find_redundancy(task, head, scratch, redundancy);
-  /* Slots are in the order of their positions: the window is the last. */
-  const uint32_t n = head->n_slots > WINDOW ? head->n_slots - WINDOW : 0;
-  find_importance(task, head, h, n, scratch, importance);
-  tenure_pool_1d(importance, n, self->reach, 1, head->state);
-  for (uint32_t i = 0; i < head->n_slots; ++i) {
-    const float important = i < n ? head->state[i] : 1.0f; /* the window's own stay by n_recent */
-    head->state[i] = self->lambda * important - (1 - self->lambda) * redundancy[i];
-  }
+  find_importance(task, head, h, scratch, importance);
+  tenure_pool_1d(importance, head->n_slots, self->reach, 1, head->state);
+  for (uint32_t i = 0; i < head->n_slots; ++i)
+    head->state[i] = self->lambda * head->state[i] - (1 - self->lambda) * redundancy[i];
 }
 
 static tenure_status score_layer(tenure_policy* self, uint32_t layer, const tenure_evidence* e,
