@@ -1,7 +1,7 @@
 #include "cache/selection.h"
 
 #include <algorithm>
-#include <limits>
+#include <bit>
 
 namespace tenure {
 
@@ -41,21 +41,10 @@ bool Selection::stays_before(const Candidate& a, const Candidate& b) {
 
 namespace {
 
-// The lowest score of a free slot, infinity when there is none. Sixteen minima side by side, so that it vectorises.
-float lowest_free(const float* score, const uint8_t* flags, uint32_t n) {
-  constexpr uint32_t lanes = 16;
-  constexpr float none = std::numeric_limits<float>::infinity();
-  float lowest[lanes];
-  std::fill_n(lowest, lanes, none);
-  uint32_t slot = 0;
-  for (; slot + lanes <= n; slot += lanes) {
-    for (uint32_t lane = 0; lane < lanes; ++lane) {
-      const float s = flags[slot + lane] != 0 ? none : score[slot + lane];
-      lowest[lane] = s < lowest[lane] ? s : lowest[lane];
-    }
-  }
-  for (; slot < n; ++slot) lowest[0] = flags[slot] == 0 && score[slot] < lowest[0] ? score[slot] : lowest[0];
-  return *std::min_element(lowest, lowest + lanes);
+// Floats in the order of their values, as integers: minima of these vectorise.
+int32_t ordered(float score) {
+  const auto bits = std::bit_cast<int32_t>(score + 0.0f);  // -0 is 0
+  return bits ^ ((bits >> 31) & INT32_MAX);
 }
 
 }  // namespace
@@ -65,11 +54,22 @@ uint32_t find_worst(const SlotTable& table) {
   const uint8_t* flags = table.flags().data();
   const float* score = table.score().data();
   const uint32_t n = table.size();
-  const float lowest = lowest_free(score, flags, n);
-  uint32_t worst = n;
+  int32_t lowest = INT32_MAX;  // of the free slots; no finite score is that high
   for (uint32_t slot = 0; slot < n; ++slot) {
-    if (score[slot] != lowest || flags[slot] != 0) continue;
-    if (worst == n || pos[slot] > pos[worst]) worst = slot;
+    // Without branches, so that it vectorises: a protected slot's score becomes the highest.
+    const int32_t is_protected = -static_cast<int32_t>(flags[slot] != 0);
+    lowest = std::min(lowest, (ordered(score[slot]) & ~is_protected) | (INT32_MAX & is_protected));
+  }
+  uint32_t worst = n;
+  constexpr uint32_t block = 64;
+  for (uint32_t first = 0; first < n; first += block) {
+    const uint32_t last = std::min(first + block, n);
+    uint32_t n_equal = 0;
+    for (uint32_t slot = first; slot < last; ++slot) n_equal += ordered(score[slot]) == lowest ? 1 : 0;
+    for (uint32_t slot = first; slot < last && n_equal > 0; ++slot) {
+      if (ordered(score[slot]) != lowest || flags[slot] != 0) continue;
+      if (worst == n || pos[slot] > pos[worst]) worst = slot;
+    }
   }
   return worst;
 }

@@ -29,8 +29,13 @@ class SlotTable {
   std::span<const int32_t> pos() const { return pos_; }
   std::span<const uint8_t> flags() const { return flags_; }
   std::span<uint8_t> flags() { return flags_; }
-  std::span<const float> score() const { return score_; }
-  std::span<float> score() { return score_; }
+  // What ranks the slots: what set_score() was last given, or the state.
+  std::span<const float> score() const { return scored_by_state_ ? state_ : score_; }
+  std::span<float> set_score() {
+    scored_by_state_ = false;
+    return score_;
+  }
+  void score_by_state() { scored_by_state_ = true; }  // one float a slot
   std::span<float> state() { return state_; }  // (n_slots, state_floats)
   uint32_t state_floats() const { return arrays_.state_floats; }
 
@@ -70,6 +75,7 @@ class SlotTable {
   void close_gaps(std::span<int32_t> released);
 
   SlotArrays arrays_;
+  bool scored_by_state_ = false;
   std::vector<int32_t> pos_;
   std::vector<uint8_t> flags_;
   std::vector<float> score_;

@@ -66,26 +66,23 @@ tenure_status KeepSetBuilder::score(tenure_keepset* keepset, uint32_t layer, con
 }
 
 tenure_status KeepSetBuilder::take_scores(const float* const* scores, const uint32_t* n_keep, tenure_error* error) {
-  if (scores == nullptr) {
-    states_.clear();
-    for (uint32_t i = 0; i < n_tables_; ++i) states_.push_back(cache_.table(first_table_ + i).state().data());
-    if (n_tables_ > 0 && cache_.table(first_table_).state_floats() != 1) {
-      return refuse(TENURE_BAD_PLAN, "scores are NULL, which stands for a state of one float a slot", error);
-    }
-    scores = states_.data();
+  if (scores == nullptr && n_tables_ > 0 && cache_.table(first_table_).state_floats() != 1) {
+    return refuse(TENURE_BAD_PLAN, "scores are NULL, which stands for a state of one float a slot", error);
   }
   for (uint32_t i = 0; i < n_tables_; ++i) {
-    const uint32_t n_slots = cache_.table(first_table_ + i).size();
-    if (scores[i] == nullptr && n_slots > 0) {
+    SlotTable& table = cache_.table(first_table_ + i);
+    const uint32_t n_slots = table.size();
+    const float* of_head = scores != nullptr ? scores[i] : table.state().data();
+    if (of_head == nullptr && n_slots > 0) {
       return refuse(TENURE_BAD_PLAN, fmt::format("the scores of head {} are NULL", i), error);
     }
     uint32_t largest = 0;  // magnitude as bits, so that the loop is integer max and vectorises
     for (uint32_t slot = 0; slot < n_slots; ++slot) {
-      largest = std::max(largest, std::bit_cast<uint32_t>(scores[i][slot]) & 0x7fffffffu);
+      largest = std::max(largest, std::bit_cast<uint32_t>(of_head[slot]) & 0x7fffffffu);
     }
     if (largest < 0x7f800000u) continue;
-    const auto* bad = std::find_if(scores[i], scores[i] + n_slots, [](float s) { return !std::isfinite(s); });
-    return refuse(TENURE_NUMERIC, fmt::format("score of slot {} of head {} is {}", bad - scores[i], i, *bad), error);
+    const auto* bad = std::find_if(of_head, of_head + n_slots, [](float s) { return !std::isfinite(s); });
+    return refuse(TENURE_NUMERIC, fmt::format("score of slot {} of head {} is {}", bad - of_head, i, *bad), error);
   }
   uint64_t n_asked = 0;
   for (uint32_t i = 0; n_keep != nullptr && i < n_tables_; ++i) n_asked += n_keep[i];
@@ -93,8 +90,12 @@ tenure_status KeepSetBuilder::take_scores(const float* const* scores, const uint
     return refuse(TENURE_BAD_PLAN, fmt::format("n_keep adds up to {} where the budget is {}", n_asked, budget_), error);
   }
   for (uint32_t i = 0; i < n_tables_; ++i) {
-    const auto to = cache_.table(first_table_ + i).score();
-    std::copy_n(scores[i], to.size(), to.begin());
+    SlotTable& table = cache_.table(first_table_ + i);
+    if (scores == nullptr) {
+      table.score_by_state();
+    } else {
+      std::copy_n(scores[i], table.size(), table.set_score().begin());
+    }
   }
   for (uint32_t i = 0; i < n_tables_; ++i) n_keep_[first_table_ + i] = n_keep != nullptr ? n_keep[i] : UINT32_MAX;
   scored_ = true;

@@ -68,7 +68,6 @@ class KeepSetBuilder {
   bool kept_ = false;
   std::vector<KeptSlots> keep_;   // (n_tables_) the first n_tables_ are in use
   std::vector<uint32_t> n_keep_;  // (cache's tables)
-  std::vector<const float*> states_;  // what score(NULL) stands for
   std::span<const uint8_t> released_;
   uint32_t max_rebuild_rows_ = 0;
   uint32_t n_rebuild_rows_ = 0;

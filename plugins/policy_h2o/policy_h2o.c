@@ -11,60 +11,25 @@
  */
 #include <stddef.h>
 #include <tenure/entry.h>
-#include <tenure/policy.h>
-
-struct tenure_policy {
-  const tenure_host* host;
-  const tenure_mem_service* mem;
-  const float* scores[]; /* (n_kv_heads of the widest layer): one float a slot each */
-};
-
-static tenure_status create(const tenure_host* host, const tenure_model_info* model,
-                            const tenure_config* config, tenure_policy** out, tenure_error* error) {
-  (void)config, (void)error;
-  uint32_t n_heads = 0;
-  for (uint32_t l = 0; l < model->n_layers; ++l) {
-    const char* entry = (const char*)model->layers + (uint64_t)l * model->layer_stride;
-    const uint32_t n = ((const tenure_layer_info*)entry)->n_kv_heads;
-    if (n > n_heads) n_heads = n;
-  }
-  const tenure_mem_service* mem = host->query(host, (tenure_str)TENURE_TEXT("tenure.mem/1"), 1);
-  tenure_policy* self =
-      mem->alloc(host, sizeof *self + n_heads * sizeof self->scores[0], _Alignof(tenure_policy));
-  if (self == NULL) return TENURE_OOM_HOST;
-  self->host = host;
-  self->mem = mem;
-  *out = self;
-  return TENURE_OK;
-}
-
-static void destroy(tenure_policy* self) {
-  self->mem->free(self->host, self);
-}
+#include <tenure/scorer.h>
 
 /* mass is what the chunk's or step's queries added; state, one float a slot, is the sum since the slot was
  * made. */
 static tenure_status accumulate(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
                                 const tenure_evidence* const* evidence, tenure_status* statuses,
                                 tenure_error* error) {
-  (void)call;
+  (void)self, (void)call;
   for (uint32_t s = 0; s < n; ++s) {
     const tenure_view* view = evidence[s]->view;
     for (uint32_t h = 0; h < view->n_heads; ++h) {
-      const char* entry = (const char*)view->heads + (uint64_t)h * view->head_stride;
-      const tenure_head_view* head = (const tenure_head_view*)entry;
-      for (uint32_t i = 0; i < head->n_slots; ++i) head->state[i] += head->mass[i];
-      self->scores[h] = head->state;
+      const tenure_head_view* head = tenure_head_at(view, h);
+      tenure_add_scaled(head->state, 1.0f, head->mass, head->n_slots);
     }
-    tenure_keepset* keepset = evidence[s]->keepset;
-    statuses[s] = keepset->score(keepset, layer, self->scores, NULL, error);
+    statuses[s] = evidence[s]->keepset->score(evidence[s]->keepset, layer, NULL, NULL, error);
   }
   return TENURE_OK;
 }
 
-static const tenure_policy_api api = {.head = {.struct_size = sizeof api, .rev = 1},
-                                      .create = create,
-                                      .destroy = destroy,
-                                      .observe = accumulate};
+static const tenure_policy_api api = {.head = {.struct_size = sizeof api, .rev = 1}, .observe = accumulate};
 
 TENURE_SINGLE_PLUGIN("h2o", "policy", "1.0.0", TENURE_POLICY_INTERFACE, api);

@@ -160,7 +160,7 @@ class Decision {
     for (size_t i = 0; i < (all ? self.tables_.size() : self.n_tables_); ++i) {
       SlotTable& table = self.tables_[first + i];
       const float* from = scores != nullptr ? scores[i] : table.state().data();
-      std::copy_n(from, table.size(), table.score().data());
+      std::copy_n(from, table.size(), table.set_score().data());
       self.n_keep_[first + i] = n_keep != nullptr ? n_keep[i] : UINT32_MAX;
     }
     return TENURE_OK;

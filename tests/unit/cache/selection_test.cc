@@ -22,7 +22,7 @@ SlotTable table_of(uint32_t n, std::mt19937& random, uint32_t n_scores = 6) {
     keep.erase(keep.begin() + random() % (n - 1));
     table.apply(keep, false, moves, released);
   }
-  for (float& score : table.score()) score = static_cast<float>(random() % n_scores);
+  for (float& score : table.set_score()) score = static_cast<float>(random() % n_scores);
   for (uint8_t& flag : table.flags()) {
     const uint32_t kind = random() % 10;
     flag = kind == 0 ? uint8_t{TENURE_SLOT_SINK} : kind == 1 ? uint8_t{TENURE_SLOT_REBUILT} : uint8_t{0};

@@ -37,7 +37,7 @@ void append(SlotTable& table, Model& model, uint32_t n, std::mt19937& random) {
     CHECK(table.score()[slot] == 0.0f);
     CHECK(table.state()[size_t{2} * slot + 1] == 0.0f);
     CHECK(table.flags()[slot] == 0);
-    table.score()[slot] = value;
+    table.set_score()[slot] = value;
     table.state()[size_t{2} * slot + 1] = -value;
     model.slots.push_back({model.n_tokens, model.n_tokens, 0, value, -value});
     ++model.n_tokens;
