@@ -11,7 +11,7 @@ cd "$root"
 page=docs/quality.md
 # LOCRET's set-up, which suits all policies that decide at chunks: 4 sinks, a quarter of the budget kept between chunks, and
 # 16 last tokens at the end; positions as they are, since 1,024 tokens fit the model's context.
-policies="streaming_llm h2o random"
+policies="streaming_llm h2o tova snapkv pyramidkv adakv knorm keydiff lagkv expected_attention random"
 budgets=1/2,1/4,1/8
 
 to_page=yes
@@ -31,7 +31,7 @@ out=runs/eval-policies
 # shellcheck disable=SC2086
 build/release/bin/tenure eval -m models/smollm2-135m-instruct.gguf --policy "$(echo $policies | tr ' ' ,)" --budget "$budgets" \
   --chunk 256 --set 'policy.when=["chunk"]' --set policy.positions=original --set policy.n_sink=4 \
-  --set 'policy.n_stabilizers="1/4"' --set policy.n_local=16 --seed 0 --out "$out" "$@"
+  --set 'policy.n_stabilizers="1/4"' --set policy.n_local=16 --set 'policy.adakv.inner="snapkv"' --seed 0 --out "$out" "$@"
 [ "$to_page" = yes ] || exit 0
 
 python3 - "$page" "$out/eval.md" <<'PYTHON'

@@ -58,6 +58,19 @@ KeptSlots with_flagged(const SlotTable& table, KeptSlots chosen) {
 
 }  // namespace
 
+TEST_CASE("selection - the slot that goes first is the last of the ranking") {
+  std::mt19937 random(5);
+  for (int round = 0; round < 2000; ++round) {
+    SlotTable table = table_of(1 + random() % 200, random);
+    if (random() % 2 == 0) {
+      for (float& score : table.set_score()) score = static_cast<float>(random() % 5) - 2;  // below zero, too, and -0
+      for (float& score : table.set_score()) score = score == 0 && random() % 2 == 0 ? -0.0f : score;
+    }
+    const std::vector<Key> order = free_slots(table, 0);
+    CHECK(find_worst(table) == (order.empty() ? table.size() : std::get<3>(order.back())));
+  }
+}
+
 TEST_CASE("selection - keeps the best, ties to the lower position, rebuilt slots outside the budget") {
   std::mt19937 random(1);
   Selection selection;

@@ -69,7 +69,13 @@ void release(SlotTable& table, Model& model, const std::vector<uint32_t>& keep, 
   const std::vector<Slot> before = model.slots;
   Moves moves;
   std::vector<int32_t> released = {-7};  // what was there stays
-  table.apply(keep, compact, moves, released);
+  if (!compact && keep.size() + 1 == before.size() && before.size() % 2 == 0) {  // both ways to release one slot
+    uint32_t left_out = 0;
+    while (left_out < keep.size() && keep[left_out] == left_out) ++left_out;
+    released.push_back(table.remove(left_out, moves));
+  } else {
+    table.apply(keep, compact, moves, released);
+  }
   std::vector<int32_t> gone = {-7};
   std::vector<Slot> kept;
   for (uint32_t i = 0; i < before.size(); ++i) {
