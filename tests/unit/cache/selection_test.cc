@@ -63,7 +63,8 @@ TEST_CASE("selection - the slot that goes first is the last of the ranking") {
   for (int round = 0; round < 2000; ++round) {
     SlotTable table = table_of(1 + random() % 200, random);
     if (random() % 2 == 0) {
-      for (float& score : table.set_score()) score = static_cast<float>(random() % 5) - 2;  // below zero, too, and -0
+      for (float& score : table.set_score())
+        score = static_cast<float>(random() % 5) - 2;  // below zero, too, and -0
       for (float& score : table.set_score()) score = score == 0 && random() % 2 == 0 ? -0.0f : score;
     }
     const std::vector<Key> order = free_slots(table, 0);

@@ -69,7 +69,8 @@ void release(SlotTable& table, Model& model, const std::vector<uint32_t>& keep, 
   const std::vector<Slot> before = model.slots;
   Moves moves;
   std::vector<int32_t> released = {-7};  // what was there stays
-  if (!compact && keep.size() + 1 == before.size() && before.size() % 2 == 0) {  // both ways to release one slot
+  if (!compact && keep.size() + 1 == before.size() &&
+      before.size() % 2 == 0) {  // both ways to release one slot
     uint32_t left_out = 0;
     while (left_out < keep.size() && keep[left_out] == left_out) ++left_out;
     released.push_back(table.remove(left_out, moves));

@@ -65,7 +65,8 @@ FakeKeepSet::FakeKeepSet(FakeView& of) : view(&of) {
     keepset.scores.clear();
     const tenure_view* seen = keepset.view->view();
     for (uint32_t h = 0; h < seen->n_heads; ++h) {
-      const float* of_head = given != nullptr ? given[h] : seen->heads[h].state;  // NULL: the state is the score
+      const float* of_head =
+          given != nullptr ? given[h] : seen->heads[h].state;  // NULL: the state is the score
       keepset.scores.emplace_back(of_head, of_head + seen->heads[h].n_slots);
     }
     return tenure_status{TENURE_OK};
