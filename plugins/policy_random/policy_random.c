@@ -7,13 +7,12 @@
  */
 #include <string.h>
 #include <tenure/entry.h>
-#include <tenure/policy.h>
+#include <tenure/scorer.h>
 
 struct tenure_policy {
   const tenure_host* host;
   const tenure_mem_service* mem;
   const tenure_rng_service* rng;
-  const float** scores; /* (n_heads of all layers): one float a slot each */
   uint32_t
       first_head[]; /* (n_layers) KV heads in the layers before; a scope of all layers numbers them alike */
 };
@@ -27,25 +26,18 @@ static tenure_status create(const tenure_host* host, const tenure_model_info* mo
   if (self == NULL) return TENURE_OOM_HOST;
   uint32_t n_heads = 0;
   for (uint32_t l = 0; l < model->n_layers; ++l) {
-    const char* entry = (const char*)model->layers + (uint64_t)l * model->layer_stride;
-    const tenure_layer_info* layer = (const tenure_layer_info*)entry;
+    const tenure_layer_info* layer = tenure_layer_at(model, l);
     self->first_head[l] = n_heads;
     if (layer->window == 0) n_heads += layer->n_kv_heads; /* policies do not see layers with a window */
   }
   self->host = host;
   self->mem = mem;
   self->rng = host->query(host, (tenure_str)TENURE_TEXT("tenure.rng/1"), 1);
-  self->scores = mem->alloc(host, n_heads * sizeof *self->scores, _Alignof(const float*));
-  if (self->scores == NULL) {
-    mem->free(host, self);
-    return TENURE_OOM_HOST;
-  }
   *out = self;
   return TENURE_OK;
 }
 
 static void destroy(tenure_policy* self) {
-  self->mem->free(self->host, self->scores);
   self->mem->free(self->host, self);
 }
 
@@ -68,14 +60,12 @@ static tenure_status select_random(tenure_policy* self, const tenure_call* call,
     uint64_t seed;
     memcpy(&seed, views[s]->state, sizeof seed);
     for (uint32_t h = 0; h < views[s]->n_heads; ++h) {
-      const char* entry = (const char*)views[s]->heads + (uint64_t)h * views[s]->head_stride;
-      const tenure_head_view* head = (const tenure_head_view*)entry;
+      const tenure_head_view* head = tenure_head_at(views[s], h);
       const uint64_t stream = (first_head + h) << 32;
       for (uint32_t i = 0; i < head->n_slots; ++i)
         head->state[i] = self->rng->uniform(seed, stream | (uint32_t)head->pos[i]);
-      self->scores[h] = head->state;
     }
-    statuses[s] = keepsets[s]->score(keepsets[s], layer, self->scores, NULL, error);
+    statuses[s] = keepsets[s]->score(keepsets[s], layer, NULL, NULL, error);
   }
   return TENURE_OK;
 }

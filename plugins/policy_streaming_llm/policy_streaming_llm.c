@@ -14,17 +14,6 @@
 #include <tenure/entry.h>
 #include <tenure/policy.h>
 
-static tenure_status create(const tenure_host* host, const tenure_model_info* model,
-                            const tenure_config* config, tenure_policy** out, tenure_error* error) {
-  (void)host, (void)model, (void)config, (void)error;
-  *out = NULL; /* nothing to remember */
-  return TENURE_OK;
-}
-
-static void destroy(tenure_policy* self) {
-  (void)self;
-}
-
 /* Granularity is token, so a view has one head. Its state is one float a slot: where the scores are written.
  * f32 counts exactly up to 2^24 positions. */
 static tenure_status select_newest(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
@@ -34,15 +23,11 @@ static tenure_status select_newest(tenure_policy* self, const tenure_call* call,
   for (uint32_t s = 0; s < n; ++s) {
     const tenure_head_view* head = views[s]->heads;
     for (uint32_t i = 0; i < head->n_slots; ++i) head->state[i] = (float)head->pos[i];
-    const float* scores[] = {head->state};
-    statuses[s] = keepsets[s]->score(keepsets[s], layer, scores, NULL, error);
+    statuses[s] = keepsets[s]->score(keepsets[s], layer, NULL, NULL, error);
   }
   return TENURE_OK;
 }
 
-static const tenure_policy_api api = {.head = {.struct_size = sizeof api, .rev = 1},
-                                      .create = create,
-                                      .destroy = destroy,
-                                      .select = select_newest};
+static const tenure_policy_api api = {.head = {.struct_size = sizeof api, .rev = 1}, .select = select_newest};
 
 TENURE_SINGLE_PLUGIN("streaming_llm", "policy", "1.0.0", TENURE_POLICY_INTERFACE, api);

@@ -4,32 +4,22 @@
  */
 #include <stddef.h>
 #include <tenure/entry.h>
-#include <tenure/policy.h>
+#include <tenure/scorer.h>
 
 struct tenure_policy {
   const tenure_host* host;
   const tenure_mem_service* mem;
   float decay;
-  const float* scores[]; /* (n_kv_heads of the widest layer): one float a slot each */
 };
 
 /* config->values follow the manifest's [[param]] list: 0 is decay. They are checked already. */
 static tenure_status create(const tenure_host* host, const tenure_model_info* model,
                             const tenure_config* config, tenure_policy** out, tenure_error* error) {
-  (void)error;
-  uint32_t n_heads = 0;
-  for (uint32_t l = 0; l < model->n_layers; ++l) {
-    const char* entry = (const char*)model->layers + (uint64_t)l * model->layer_stride;
-    const uint32_t n = ((const tenure_layer_info*)entry)->n_kv_heads;
-    if (n > n_heads) n_heads = n;
-  }
+  (void)model, (void)error;
   const tenure_mem_service* mem = host->query(host, (tenure_str)TENURE_TEXT("tenure.mem/1"), 1);
-  tenure_policy* self =
-      mem->alloc(host, sizeof *self + n_heads * sizeof self->scores[0], _Alignof(tenure_policy));
+  tenure_policy* self = mem->alloc(host, sizeof *self, _Alignof(tenure_policy));
   if (self == NULL) return TENURE_OOM_HOST;
-  self->host = host;
-  self->mem = mem;
-  self->decay = (float)config->values[0].f;
+  *self = (tenure_policy){.host = host, .mem = mem, .decay = (float)config->values[0].f};
   *out = self;
   return TENURE_OK;
 }
@@ -39,7 +29,7 @@ static void destroy(tenure_policy* self) {
 }
 
 /* After every chunk and step, once a layer for all sequences in the batch. A head's mass and state are arrays
- * of one float a slot; the host does protections, budget and top-k with the scores it gets here. */
+ * of one float a slot; the host does protections, budget and top-k with the state as the score (NULL). */
 static tenure_status accumulate(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
                                 const tenure_evidence* const* evidence, tenure_status* statuses,
                                 tenure_error* error) {
@@ -47,13 +37,11 @@ static tenure_status accumulate(tenure_policy* self, const tenure_call* call, ui
   for (uint32_t s = 0; s < n; ++s) {
     const tenure_view* view = evidence[s]->view;
     for (uint32_t h = 0; h < view->n_heads; ++h) {
-      const char* entry = (const char*)view->heads + (uint64_t)h * view->head_stride;
-      const tenure_head_view* head = (const tenure_head_view*)entry;
+      const tenure_head_view* head = tenure_head_at(view, h);
       for (uint32_t i = 0; i < head->n_slots; ++i)
         head->state[i] = self->decay * head->state[i] + head->mass[i];
-      self->scores[h] = head->state;
     }
-    statuses[s] = evidence[s]->keepset->score(evidence[s]->keepset, layer, self->scores, NULL, error);
+    statuses[s] = evidence[s]->keepset->score(evidence[s]->keepset, layer, NULL, NULL, error);
   }
   return TENURE_OK;
 }

@@ -131,7 +131,7 @@ TEST_CASE("policy - what it takes from tenure.mem is given back when it goes") {
     CHECK(library.services().memory_bytes() > 0);
   }
   CHECK(library.services().memory_bytes() == 0);
-  const Library poor(plugin_at(built("plugins", "policy_random")), HostLoan{.memory_allowance = 64});
+  const Library poor(plugin_at(built("plugins", "policy_random")), HostLoan{.memory_allowance = 16});
   const Diagnostic refused = error_of([&] { Policy(poor, model.info(), {}); });
   CHECK(refused.code == Code::plugin_failed);
   CHECK(contains(refused.text, "random.create: OOM_HOST"));
