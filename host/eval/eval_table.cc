@@ -3,7 +3,7 @@
 #include <array>
 
 #include "eval/eval_report.h"
-#include "tensor/dtype.h"
+#include "session/settings.h"
 
 namespace tenure {
 namespace {
@@ -101,8 +101,8 @@ std::string heading(const Columns& columns) {
 std::string policy_text(const EvalLine& line, const EvalLine& full) {
   const PolicySettings& mine = line.settings;
   if (mine.k_type == full.settings.k_type && mine.v_type == full.settings.v_type) return line.policy;
-  if (mine.k_type == mine.v_type) return fmt::format("{}, KV {}", line.policy, info(mine.k_type).name);
-  return fmt::format("{}, K {}, V {}", line.policy, info(mine.k_type).name, info(mine.v_type).name);
+  if (mine.k_type == mine.v_type) return fmt::format("{}, KV {}", line.policy, name_of(mine.k_type));
+  return fmt::format("{}, K {}, V {}", line.policy, name_of(mine.k_type), name_of(mine.v_type));
 }
 
 std::string line_text(const EvalReport& report, size_t i, const Columns& columns, const Figures& full) {
