@@ -1,6 +1,7 @@
 #include "check/referee.h"
 
 #include <fmt/format.h>
+#include <tenure/scorer.h>
 
 #include <algorithm>
 #include <cmath>
@@ -154,7 +155,7 @@ void Referee::spoil_evidence(const tenure_evidence& evidence) {
     spoilt_at_ = view.n_tokens;
   };
   for (uint32_t h = 0; h < view.n_heads; ++h) {
-    const tenure_head_view& head = head_of(view, h);
+    const tenure_head_view& head = *tenure_head_at(&view, h);
     spoil(head.mass, head.n_slots);
     spoil(head.k, uint64_t{head.n_slots} * view.head_dim);
     spoil(head.v, uint64_t{head.n_slots} * view.head_dim);
@@ -167,7 +168,7 @@ void Referee::spoil_evidence(const tenure_evidence& evidence) {
 void Referee::look_for_poison(const tenure_view& view) {
   if (poison_) return;
   for (uint32_t h = 0; h < view.n_heads; ++h) {
-    const tenure_head_view& head = head_of(view, h);
+    const tenure_head_view& head = *tenure_head_at(&view, h);
     const bool in_state = !all_finite(head.state, uint64_t{head.n_slots} * needs_.state_floats_per_slot);
     if (!in_state && all_finite(head.score, head.n_slots)) continue;
     poison_ = fmt::format("a number that is not finite stayed in the {} of head {} after {} tokens",
@@ -191,7 +192,7 @@ void Referee::note(const WatchedKeepset& keepset) {
   if (!keeps_trace_) return;
   Digest digest = keepset.said();
   for (uint32_t h = 0; h < view.n_heads; ++h) {
-    const tenure_head_view& head = head_of(view, h);
+    const tenure_head_view& head = *tenure_head_at(&view, h);
     digest.add_number(head.n_slots);
     if (head.n_slots > 0) digest.add(head.pos, head.n_slots * sizeof *head.pos);
   }
@@ -206,7 +207,7 @@ void Referee::note_held(const WatchedKeepset& keepset) {
   auto& heads = held_[keepset.call().layer];
   heads.clear();
   for (uint32_t h = 0; h < keepset.call().view->n_heads; ++h) {
-    const tenure_head_view& head = head_of(*keepset.call().view, h);
+    const tenure_head_view& head = *tenure_head_at(keepset.call().view, h);
     heads.emplace_back(head.pos, head.pos + head.n_slots);
     std::sort(heads.back().begin(), heads.back().end());
   }

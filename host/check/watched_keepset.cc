@@ -1,6 +1,7 @@
 #include "check/watched_keepset.h"
 
 #include <fmt/format.h>
+#include <tenure/scorer.h>
 
 #include <algorithm>
 #include <cmath>
@@ -8,11 +9,6 @@
 #include "check/heap.h"
 
 namespace tenure {
-
-const tenure_head_view& head_of(const tenure_view& view, uint32_t index) {
-  const auto* first = reinterpret_cast<const std::byte*>(view.heads);
-  return *reinterpret_cast<const tenure_head_view*>(first + size_t{index} * view.head_stride);
-}
 
 WatchedKeepset::WatchedKeepset(OnBreach on_breach)
     : on_breach_(std::move(on_breach)),
@@ -46,7 +42,7 @@ std::string WatchedKeepset::place() const {
 uint64_t WatchedKeepset::budget() const {
   uint64_t sum = 0;
   for (uint32_t h = 0; h < call_.view->n_heads; ++h) {
-    const uint32_t of_head = head_of(*call_.view, h).budget;
+    const uint32_t of_head = tenure_head_at(call_.view, h)->budget;
     if (of_head == UINT32_MAX) return UINT64_MAX;
     sum += of_head;
   }
@@ -102,7 +98,7 @@ tenure_status WatchedKeepset::rebuild(tenure_keepset* keepset, int32_t first_pos
 void WatchedKeepset::judge_scores(const float* const* scores, const uint32_t* n_keep) {
   uint64_t n_asked = 0;
   for (uint32_t h = 0; h < call_.view->n_heads; ++h) {
-    const tenure_head_view& head = head_of(*call_.view, h);
+    const tenure_head_view& head = *tenure_head_at(call_.view, h);
     const uint32_t n_slots = head.n_slots;
     const float* of_head = scores != nullptr ? scores[h] : head.state;  // NULL stands for a state of one float a slot
     if (n_slots > 0 && of_head == nullptr) {
@@ -149,7 +145,7 @@ void WatchedKeepset::judge_kept(const uint32_t* offsets, const uint32_t* slots) 
 
 // n_counted: grows by the kept slots that count against the budget. False when a rule is broken.
 bool WatchedKeepset::judge_head(uint32_t index, const uint32_t* slots, uint32_t n, uint64_t& n_counted) {
-  const tenure_head_view& head = head_of(*call_.view, index);
+  const tenure_head_view& head = *tenure_head_at(call_.view, index);
   uint32_t next_protected = 0;
   for (uint32_t i = 0; i < n; ++i) {
     if (slots[i] >= head.n_slots) {

@@ -29,9 +29,6 @@ class Digest {
   uint64_t value_ = 0xcbf29ce484222325u;
 };
 
-// The head at `index` of a view, whatever the stride.
-const tenure_head_view& head_of(const tenure_view& view, uint32_t index);
-
 class WatchedKeepset {
  public:
   enum class Hook : uint8_t { none, observe, select, prepare };

@@ -21,10 +21,6 @@ struct Reference {
   std::vector<size_t> best;   // (n_answer)
 };
 
-size_t best_of(std::span<const float> logits) {
-  return static_cast<size_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-}
-
 // One document under one line.
 struct Ask {
   std::shared_ptr<SessionScript> script;
@@ -122,14 +118,14 @@ SegmentScript* continuation_of(const Document& document, SessionScript& script) 
 void remember(SegmentScript& segment, Reference& reference) {
   segment.on_scored = [&reference](uint32_t, std::span<const float> logits) {
     reference.logits.insert(reference.logits.end(), logits.begin(), logits.end());
-    reference.best.push_back(best_of(logits));
+    reference.best.push_back(top_token(logits));
   };
 }
 
 void compare(SegmentScript& segment, const Reference& reference, Ask& ask) {
   segment.on_scored = [&reference, &ask](uint32_t i, std::span<const float> logits) {
     ask.kl += kl_divergence(std::span(reference.logits).subspan(i * logits.size(), logits.size()), logits);
-    ask.n_agreed += best_of(logits) == reference.best[i] ? 1 : 0;
+    ask.n_agreed += top_token(logits) == reference.best[i] ? 1 : 0;
   };
 }
 

@@ -3,19 +3,14 @@
 #include <algorithm>
 #include <map>
 
+#include "record/row.h"
+
 namespace tenure {
 namespace {
 
 // By hand, because <cctype> asks the locale.
 bool is_word_byte(unsigned char c) {
   return c >= 0x80 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view white = " \t\r\n\f\v";
-  const size_t begin = text.find_first_not_of(white);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(white) - begin + 1);
 }
 
 double harmonic_mean(size_t n_shared, size_t n_a, size_t n_b) {
@@ -54,7 +49,7 @@ std::vector<std::string> words_of(std::string_view text) {
   return words;
 }
 
-bool same_text(std::string_view a, std::string_view b) { return trimmed(a) == trimmed(b); }
+bool same_text(std::string_view a, std::string_view b) { return stripped(a) == stripped(b); }
 
 size_t agreeing_tokens(std::span<const int32_t> a, std::span<const int32_t> b) {
   return static_cast<size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());

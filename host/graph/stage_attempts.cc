@@ -130,7 +130,7 @@ void StageFlow::Graph::finish(const Attempt& attempt, const OutcomePtr& outcome)
     return;
   }
   const std::shared_ptr<FidelityProbe> probe = attempt.probe;
-  script->on_logits = [probe](std::span<const float> row) { probe->take(row); };
+  script->segments.front().on_scored = [probe](uint32_t, std::span<const float> row) { probe->take(row); };
   auto job = std::make_unique<Job>();
   job->script = std::make_shared<const SessionScript>(std::move(*script));
   job->on_done = [probe, outcome, held = attempt.held](SessionResult&& result) {

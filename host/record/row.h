@@ -167,6 +167,8 @@ std::optional<double> metric_of(const ResultRow&, std::string_view path);
 // True for shares of right answers (exact_match, token_accuracy, top1, …), where an error row counts as 0.
 bool is_accuracy(std::string_view path);
 
+// Without surrounding white space: how texts are compared.
+std::string_view stripped(std::string_view text);
 // `exact_match` of docs/pipelines.md: the text without surrounding white space begins with one of the answers
 // (trimmed too). nullopt without answers.
 std::optional<bool> exact_match(std::string_view text, const std::vector<std::string>& answers);

@@ -119,17 +119,18 @@ bool is_accuracy(std::string_view path) {
   return false;
 }
 
+std::string_view stripped(std::string_view text) {
+  constexpr std::string_view white = " \t\r\n\f\v";
+  const size_t begin = text.find_first_not_of(white);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(white) - begin + 1);
+}
+
 std::optional<bool> exact_match(std::string_view text, const std::vector<std::string>& answers) {
   if (answers.empty()) return std::nullopt;
-  const auto trim = [](std::string_view s) {
-    constexpr std::string_view white = " \t\r\n\f\v";
-    const size_t begin = s.find_first_not_of(white);
-    if (begin == std::string_view::npos) return std::string_view();
-    return s.substr(begin, s.find_last_not_of(white) - begin + 1);
-  };
-  const std::string_view body = trim(text);
+  const std::string_view body = stripped(text);
   for (const std::string& answer : answers) {
-    if (const std::string_view wanted = trim(answer); !wanted.empty() && body.starts_with(wanted))
+    if (const std::string_view wanted = stripped(answer); !wanted.empty() && body.starts_with(wanted))
       return true;
   }
   return false;

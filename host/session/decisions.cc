@@ -35,9 +35,10 @@ bool is_due(Session& session, const DecisionPoint& point) {
   if (decode && session.n_steps() % policy.period != 0) return false;
   const uint64_t allowed = session.budget().slots + (decode ? policy.slack : 0);
   const KvCache& cache = session.cache();
+  const bool rebuilds = policy.needs().rebuild;
   const auto is_over = [&](TableRange pool) {
     uint64_t n_slots = 0;
-    for (uint32_t i = 0; i < pool.n; ++i) n_slots += n_counted(cache.table(pool.first + i), policy.needs().rebuild);
+    for (uint32_t i = 0; i < pool.n; ++i) n_slots += n_counted(cache.table(pool.first + i), rebuilds);
     return n_slots > allowed * pool.n;
   };
   if (policy.scope == BudgetScope::global) return is_over(tables_of(cache, TENURE_ALL_LAYERS));

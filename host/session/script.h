@@ -49,8 +49,8 @@ struct SessionScript {
   // Engine's thread, after each forward that the session, or a fork of it, was part of. Optional.
   std::function<void(const StepFigures& step)> on_step;
 
-  // Engine's thread, with the logits (n_vocab) that each generated token was chosen from, or each scored one judged by, in
-  // order. Whole rows cost time and memory. Optional.
+  // Engine's thread, with the logits (n_vocab) that each generated token was chosen from, in order; of scored ones a
+  // segment's on_scored hears. Whole rows cost time and memory. Optional.
   std::function<void(std::span<const float> logits)> on_logits;
 
   // The longest the sequence can get: the trunk and its longest fork. n_fed without what is generated.

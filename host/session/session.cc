@@ -189,12 +189,11 @@ void Session::want_scores(Batch& batch, uint32_t first_row, uint32_t n_rows) {
   const uint32_t end = n_fed_ + n_rows;
   const uint32_t first = std::max(n_fed_ + 1, n_text_) - 1;
   if (segment.score.empty() || first >= end) return;
-  const bool tells = segment.on_scored || script().on_logits;
-  const size_t n_logits = tells ? setup_.n_vocab : 0;
+  const size_t n_logits = segment.on_scored ? setup_.n_vocab : 0;
   score_logits_.resize((end - first) * n_logits);
   constexpr uint32_t figures = TENURE_WANT_LOGITS_AT | TENURE_WANT_LOGSUMEXP | TENURE_WANT_ARGMAX;
   for (uint32_t i = first; i < end; ++i) {
-    const uint32_t want = batch.want(first_row + i - n_fed_, {.flags = figures | (tells ? uint32_t{TENURE_WANT_FULL} : 0u),
+    const uint32_t want = batch.want(first_row + i - n_fed_, {.flags = figures | (segment.on_scored ? uint32_t{TENURE_WANT_FULL} : 0u),
                                                               .ids = std::span(&segment.score[i + 1 - n_text_], 1),
                                                               .full = std::span(score_logits_).subspan((i - first) * n_logits, n_logits)});
     if (n_score_wants_++ == 0) first_score_want_ = want;
@@ -219,13 +218,12 @@ void Session::accept(const Batch& batch) {
   if (sample_want_) accept_sample(batch);
   if (stage_ == Stage::done) return;
   note_policy_bytes();
-  const bool may_decide = decides() && !script().segments[segment_].probe;
   if (stage_ == Stage::feeding) {
     const uint32_t end = chunk_end();
     n_fed_ += n_rows_ - n_rebuild_rows_;
     const bool last = n_fed_ == n_text_ || n_fed_ == feed_.size();
     const bool on_chunk = (policy().when & TENURE_PHASE_CHUNK) != 0;
-    if (may_decide && n_fed_ == end) {
+    if (observes() && n_fed_ == end) {
       decision_ = {.phase = last && !on_chunk ? uint32_t{TENURE_PHASE_PREFILL_END} : uint32_t{TENURE_PHASE_CHUNK},
                    .last_chunk = last};
     }
@@ -258,9 +256,7 @@ void Session::accept_scores(const Batch& batch) {
     SegmentResult& result = current();
     *result.logprob += static_cast<double>(batch.logit_at(first_score_want_ + i, 0)) - logits.logsumexp;
     result.n_correct += logits.argmax == segment.score[result.n_scored] ? 1 : 0;
-    const auto row = [&] { return std::span(score_logits_).subspan(size_t{i} * setup_.n_vocab, setup_.n_vocab); };
-    if (script().on_logits) script().on_logits(row());
-    if (segment.on_scored) segment.on_scored(result.n_scored, row());
+    if (segment.on_scored) segment.on_scored(result.n_scored, std::span(score_logits_).subspan(size_t{i} * setup_.n_vocab, setup_.n_vocab));
     ++result.n_scored;
   }
 }

@@ -149,7 +149,7 @@ class Session {
   PolicySequence inner_sequence_;
   Sampler sampler_;
   std::vector<float> logits_;  // (n_vocab) only when the sampler, or the script's on_logits, reads them
-  std::vector<float> score_logits_;  // (n_score_wants_, n_vocab) only when the script or its segment reads them
+  std::vector<float> score_logits_;  // (n_score_wants_, n_vocab) only when the segment's on_scored reads them
   std::vector<int32_t> ids_;   // every token fed, by position
   std::vector<uint8_t> released_;  // (n_tokens) only when the policy may rebuild
   std::vector<PositionSpan> rebuilt_;  // spans named by the last prepare

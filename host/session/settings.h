@@ -29,7 +29,7 @@ struct PolicySettings {
   SlotShare n_sink, n_recent, n_stabilizers, n_local;
   bool full_on_error = false;  // on_plugin_error = "full"
 
-  // Of both. State of a kind belongs to one of them at most (can_wrap).
+  // Of both. State of a kind belongs to one of them at most (why_not_wrap).
   PolicyNeeds needs() const;
 };
 

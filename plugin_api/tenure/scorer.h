@@ -14,6 +14,14 @@ static inline const tenure_head_view* tenure_head_at(const tenure_view* view, ui
   return (const tenure_head_view*)((const char*)view->heads + (uint64_t)head * view->head_stride);
 }
 
+/* n_slots of the longest head: what scratch for any of them takes. */
+static inline uint32_t tenure_longest_head(const tenure_view* view) {
+  uint32_t longest = 0;
+  for (uint32_t h = 0; h < view->n_heads; ++h)
+    if (tenure_head_at(view, h)->n_slots > longest) longest = tenure_head_at(view, h)->n_slots;
+  return longest;
+}
+
 static inline const tenure_layer_info* tenure_layer_at(const tenure_model_info* model, uint32_t layer) {
   return (const tenure_layer_info*)((const char*)model->layers + (uint64_t)layer * model->layer_stride);
 }

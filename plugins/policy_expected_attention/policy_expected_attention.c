@@ -233,9 +233,7 @@ static tenure_status score_layer(tenure_policy* self, uint32_t layer, const tenu
                                  tenure_error* error) {
   struct score_task task = {
       .self = self, .view = e->view, .layer = tenure_layer_at(self->model, layer), .floats = floats};
-  for (uint32_t h = 0; h < e->view->n_heads; ++h)
-    if (tenure_head_at(e->view, h)->n_slots > task.longest)
-      task.longest = tenure_head_at(e->view, h)->n_slots;
+  task.longest = tenure_longest_head(e->view);
   task.weights = self->mem->alloc(
       self->host, (uint64_t)self->exec->n_workers(self->host) * task.longest * sizeof(float), 64);
   if (task.weights == NULL) return TENURE_OOM_HOST;

@@ -22,12 +22,11 @@ struct tenure_policy {
   const tenure_host* host;
   const tenure_mem_service* mem;
   uint32_t lag;
-  uint32_t max_head_dim;
   uint32_t* members;     /* (lag) slots of the block being scored, and of the next */
   uint32_t* next;        /* (lag) */
   float* information[2]; /* (lag) each: of keys and of values */
-  float* least;          /* (max_head_dim) of the next block, by channel */
-  float* most;           /* (max_head_dim) */
+  float* least;          /* (the widest head_dim) of the next block, by channel */
+  float* most;           /* (the widest head_dim) */
 };
 
 /* The sequence's state. */
@@ -49,7 +48,6 @@ static tenure_status create(const tenure_host* host, const tenure_model_info* mo
   self->host = host;
   self->mem = mem;
   self->lag = (uint32_t)lag;
-  self->max_head_dim = head_dim;
   self->members = (uint32_t*)(self + 1);
   self->next = self->members + lag;
   self->information[0] = (float*)(self->next + lag);
@@ -74,7 +72,7 @@ static tenure_status begin(tenure_policy* self, const tenure_call* call, const t
   return TENURE_OK;
 }
 
-/* Slots of positions [first, first + n); they are in the order of their positions. */
+/* Slots of positions [first, first + n). */
 static uint32_t find_block(const tenure_head_view* head, int64_t first, uint32_t n, uint32_t* slots) {
   uint32_t n_found = 0;
   for (uint32_t i = 0; i < head->n_slots; ++i)

@@ -49,7 +49,7 @@ PLUGIN_API: dict[str, set[str]] = {
     "engine": {"tenure/host.h"},  # it lends its arena as tenure.exec
     "graph": {"tenure/backend.h", "tenure/policy.h"},
     "bench": {"tenure/backend.h"},
-    "check": {"tenure/policy.h"},
+    "check": {"tenure/policy.h", "tenure/scorer.h"},
     "main": {"*"},
     "cli": {"*"},
 }
