@@ -19,7 +19,8 @@ HOST_ROOMS: dict[str, set[str]] = {
     "eval": {"error", "tensor", "tokenizer", "sampler", "engine", "session", "record"},
     # graph loads what a cell names, so it sees the rooms that make a backend, a model and policies
     "graph": {"error", "tensor", "manifest", "plan", "plugin", "weights", "model", "engine", "session", "record", "eval"},
-    "train": {"error", "tensor", "plan", "engine", "session", "record", "eval", "model", "plugin", "weights"},
+    # train runs documents as a cell does, and sees what a policy's plugin can learn
+    "train": {"error", "tensor", "manifest", "plan", "plugin", "weights", "tokenizer", "sampler", "model", "session", "engine", "graph", "record", "eval"},
     "report": {"error", "tensor", "record"},
     # bench drives the engine and the backend's ops as a cell has them
     "bench": {"error", "tensor", "plan", "plugin", "cache", "model", "session", "engine", "graph", "record"},
@@ -50,6 +51,7 @@ PLUGIN_API: dict[str, set[str]] = {
     "graph": {"tenure/backend.h", "tenure/policy.h"},
     "bench": {"tenure/backend.h"},
     "check": {"tenure/policy.h", "tenure/scorer.h"},
+    "train": {"tenure/policy.h", "tenure/ext/trainable.h"},
     "main": {"*"},
     "cli": {"*"},
 }
