@@ -75,6 +75,7 @@ struct PolicyPlan {
   uint32_t period = 1;
   uint32_t slack = 0;
   SlotShare n_sink, n_recent, n_stabilizers, n_local;
+  uint32_t query_prefix = 0;
   OnPluginError on_plugin_error = OnPluginError::fail;
   std::vector<ParamValue> params;  // in the order of the plugin's schema, every one present
   std::shared_ptr<const PolicyPlan> inner;  // whose scores this one wraps; of its host keys none count

@@ -85,7 +85,7 @@ TEST_CASE("bad plans - the message of the contract, to the byte") {
         "   | ^^^^^^ did you mean \"budget\"?  (host keys: plugin, chunk, budget, budget_scope, "
         "budget_floor, budget_of, "
         "kv_type, k_type, v_type, positions, when, period, slack, n_sink, n_recent, n_stabilizers, n_local, "
-        "inner, on_plugin_error; keys of policy \"locret\" 1.0: weights, decode_scoring)");
+        "query_prefix, inner, on_plugin_error; keys of policy \"locret\" 1.0: weights, decode_scoring)");
 }
 
 TEST_CASE("bad plans - types and ranges") {
