@@ -5,7 +5,7 @@ set -eu
 
 build="ca-certificates git cmake ninja-build g++ pkg-config python3 python3-pip
   libboost-dev libboost-filesystem-dev libboost-program-options-dev libtbb-dev
-  libtomlplusplus-dev nlohmann-json3-dev libpcre2-dev libfmt-dev"
+  libtomlplusplus-dev nlohmann-json3-dev libpcre2-dev libfmt-dev libopenblas-dev"
 # clang: the plugin headers must compile with a second compiler; libclang-rt-14-dev: libFuzzer and the sanitizers. make: the
 # benchmark peer's build. strace: faults of write(2).
 tests="doctest-dev clang libclang-rt-14-dev binutils make strace"

@@ -170,7 +170,8 @@ std::string Runtime::key_of(const PolicyPlan& plan) {
 
 // What can be said against a policy before the weights are read.
 std::unique_ptr<Policy> Runtime::make_policy(const PolicyPlan& plan) {
-  auto policy = std::make_unique<Policy>(library(plan.plugin, PluginKind::policy), info_->abi(), plan.params);
+  auto policy = std::make_unique<Policy>(library(plan.plugin, PluginKind::policy), info_->abi(), plan.params,
+                                         PolicyLoan{.backend = backend_.get()});
   if (policy->manifest().needs.location == Location::device) {
     throw Error(Code::plugin_refused, fmt::format("policy \"{}\" works on the device, and this host lends no tensor ops yet", plan.name));
   }

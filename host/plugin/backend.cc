@@ -72,6 +72,19 @@ Status call(const BackendHandle& handle, const char* name, Slot slot, Args... ar
   return call_plugin(handle.id, name, [&](tenure_error* error) { return slot(handle.self, args..., error); });
 }
 
+// A call that a policy makes through the host. Its own error is filled by the backend.
+template <typename Call>
+tenure_status lend(const BackendHandle& handle, const char* name, tenure_error* error, Call&& call) {
+  try {
+    return call();
+  } catch (const std::exception& exception) {
+    return tell_plugin(error, TENURE_EXCEPTION, name,
+                       fmt::format("an exception left backend \"{}\": {}", handle.id, exception.what()));
+  } catch (...) {
+    return tell_plugin(error, TENURE_EXCEPTION, name, fmt::format("an exception left backend \"{}\"", handle.id));
+  }
+}
+
 BackendProperties read_properties(const BackendHandle& handle) {
   tenure_backend_properties raw{};
   raw.head.struct_size = sizeof raw;
@@ -294,6 +307,14 @@ Status Backend::cache_rotate(const DeviceWeights& weights, std::span<const tenur
 Status Backend::cache_read(std::span<const tenure_kv_read> reads) {
   return call(*handle_, "cache_read", handle_->api.cache_read, static_cast<uint32_t>(reads.size()),
               reads.data());
+}
+
+bool Backend::lends_gemm() const {
+  return handle_->api.gemm != nullptr;
+}
+
+tenure_status Backend::gemm(const tenure_gemm* product, tenure_error* error) const {
+  return lend(*handle_, "gemm", error, [&] { return handle_->api.gemm(handle_->self, product, error); });
 }
 
 }  // namespace tenure

@@ -136,6 +136,10 @@ class Backend {
   Status cache_rotate(const DeviceWeights&, std::span<const tenure_kv_rotation>);
   Status cache_read(std::span<const tenure_kv_read>);
 
+  // What policies are lent (<tenure/host.h>): their calls and the answers go straight through.
+  bool lends_gemm() const;
+  tenure_status gemm(const tenure_gemm*, tenure_error*) const;
+
  private:
   std::unique_ptr<BackendHandle> handle_;
   BackendProperties properties_{};

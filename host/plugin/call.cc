@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "error/error.h"
@@ -46,6 +47,15 @@ Status thrown_call(std::string_view plugin, std::string_view function, const cha
   return {.code = TENURE_EXCEPTION,
           .where = fmt::format("{}.{}", plugin, function),
           .text = fmt::format("an exception left the plugin: {}", one_line(what, 400))};
+}
+
+tenure_status tell_plugin(tenure_error* error, tenure_status code, std::string_view where, std::string_view text) {
+  if (error == nullptr) return code;
+  tenure_error full{.head = error->head, .code = code, .native = 0, .where = {}, .text = {}};
+  std::memcpy(full.where, where.data(), std::min(where.size(), sizeof full.where - 1));
+  std::memcpy(full.text, text.data(), std::min(text.size(), sizeof full.text - 1));
+  std::memcpy(error, &full, std::min<size_t>(error->head.struct_size, sizeof full));
+  return code;
 }
 
 void throw_unless_ok(const Status& status, Code unsupported) {

@@ -33,6 +33,9 @@ Status call_plugin(std::string_view plugin, std::string_view function, Call&& ca
   }
 }
 
+// Writes an error for a plugin that called the host, as far as its struct goes; returns the code.
+tenure_status tell_plugin(tenure_error* error, tenure_status code, std::string_view where, std::string_view text);
+
 // For set-up calls: throws Error with the code that fits the status; `unsupported` for what the plugin cannot
 // do.
 void throw_unless_ok(const Status&, Code unsupported = Code::plugin_refused);

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <utility>
 
+#include "plugin/backend.h"
+
 namespace tenure {
 namespace {
 
@@ -51,25 +53,43 @@ HostServices::HostServices(std::string plugin_id, uint32_t agreed_minor, HostLoa
   host_.head.struct_size = sizeof host_;
   host_.abi_major = TENURE_ABI_MAJOR;
   host_.abi_minor = agreed_minor;
-  host_.ctx = this;
+  host_.ctx = &scope_;
   host_.query = query;
 }
 
-const HostServices& HostServices::of(const tenure_host* host) {
-  return *static_cast<const HostServices*>(host->ctx);
+tenure_host HostServices::host_of(const HostScope& scope) const {
+  tenure_host host = host_;
+  host.ctx = const_cast<HostScope*>(&scope);
+  return host;
 }
 
-const void* HostServices::query(const tenure_host*, tenure_str service_id, uint32_t min_rev) {
+namespace {
+
+const HostScope& scope_of(const tenure_host* host) {
+  return *static_cast<const HostScope*>(host->ctx);
+}
+
+}  // namespace
+
+const HostServices& HostServices::of(const tenure_host* host) {
+  return *scope_of(host).library;
+}
+
+const void* HostServices::query(const tenure_host* self, tenure_str service_id, uint32_t min_rev) {
   static constexpr tenure_log_service log{{sizeof log, 1, 0}, write};
   static constexpr tenure_mem_service mem{{sizeof mem, 1, 0}, alloc, free};
   static constexpr tenure_exec_service exec{{sizeof exec, 1, 0}, n_workers, parallel_for, hot_begin, hot_end};
   static constexpr tenure_rng_service rng{{sizeof rng, 1, 0}, random_bits, random_uniform};
+  static constexpr tenure_gemm_service product{{sizeof product, 1, 0}, gemm};
   const std::string_view id(service_id.ptr, service_id.len);
   if (min_rev > 1) return nullptr;
   if (id == "tenure.log/1") return &log;
   if (id == "tenure.mem/1") return &mem;
   if (id == "tenure.exec/1") return &exec;
   if (id == "tenure.rng/1") return &rng;
+  const Backend* backend = scope_of(self).backend;
+  if (backend == nullptr) return nullptr;
+  if (id == "tenure.gemm/1") return backend->lends_gemm() ? &product : nullptr;
   return nullptr;
 }
 
@@ -134,6 +154,10 @@ void HostServices::hot_begin(const tenure_host* host) {
 void HostServices::hot_end(const tenure_host* host) {
   const Executor& executor = of(host).loan_.executor;
   executor.hot_end(executor.ctx);
+}
+
+tenure_status HostServices::gemm(const tenure_host* host, const tenure_gemm* product, tenure_error* error) {
+  return scope_of(host).backend->gemm(product, error);
 }
 
 }  // namespace tenure

@@ -1,4 +1,5 @@
-// What the host lends to one plugin library: log, mem, exec and rng (<tenure/host.h>) behind one tenure_host.
+// What the host lends to one plugin library: log, mem, exec and rng (<tenure/host.h>) behind one tenure_host; and to
+// one policy: these, and what its backend does for it.
 #pragma once
 
 #include <tenure/host.h>
@@ -41,6 +42,15 @@ uint64_t random_bits(uint64_t seed, uint64_t counter);
 // The upper 24 bits of random_bits as a multiple of 2^-24.
 float random_uniform(uint64_t seed, uint64_t counter);
 
+class Backend;
+class HostServices;
+
+// What the services of one tenure_host work on: its ctx.
+struct HostScope {
+  const HostServices* library;       // whose account and log
+  const Backend* backend = nullptr;  // of a policy's host; NULL: nothing of a backend is lent
+};
+
 // Its address is what plugins hold, so it stays where it is. Lives as long as the library's plugins.
 class HostServices {
  public:
@@ -49,6 +59,8 @@ class HostServices {
   HostServices& operator=(const HostServices&) = delete;
 
   const tenure_host* host() const { return &host_; }
+  // A host of the same library whose services work on `scope`, which stays where it is.
+  tenure_host host_of(const HostScope& scope) const;
   // Bytes the plugin holds now, and the most it ever held. Any thread.
   uint64_t memory_bytes() const { return bytes_.load(std::memory_order_relaxed); }
   uint64_t memory_peak() const { return peak_.load(std::memory_order_relaxed); }
@@ -63,10 +75,12 @@ class HostServices {
   static void parallel_for(const tenure_host*, uint32_t n_tasks, tenure_task task, void* ctx);
   static void hot_begin(const tenure_host*);
   static void hot_end(const tenure_host*);
+  static tenure_status gemm(const tenure_host*, const tenure_gemm*, tenure_error*);
   bool reserve(uint64_t bytes) const;
 
   std::string plugin_id_;
   HostLoan loan_;
+  HostScope scope_{.library = this};
   tenure_host host_;
   mutable std::atomic<uint64_t> bytes_{0};
   mutable std::atomic<uint64_t> peak_{0};

@@ -15,6 +15,8 @@ namespace tenure {
 
 struct PolicyHandle {
   const Library* library = nullptr;
+  HostScope scope{};
+  tenure_host host{};  // the policy's own
   PluginManifest manifest;
   tenure_policy_api api{};
   bool has_create = false;
@@ -166,16 +168,18 @@ PolicySequence::~PolicySequence() {
   });
 }
 
-Policy::Policy(const Library& library, const tenure_model_info& model, std::vector<ParamValue> params)
+Policy::Policy(const Library& library, const tenure_model_info& model, std::vector<ParamValue> params, const PolicyLoan& loan)
     : handle_(std::make_unique<PolicyHandle>()) {
   handle_->library = &library;
+  handle_->scope = {.library = &library.services(), .backend = loan.backend};
+  handle_->host = library.services().host_of(handle_->scope);
   handle_->manifest = library.manifest();
   take_table(library, *handle_);
   const ConfigValues config(library.manifest().params, std::move(params));
   handle_->needs = ask_needs(*handle_, model, *config.config());
   if (!handle_->has_create) return;
   throw_unless_ok(call_plugin(id(), "create", [&](tenure_error* error) {
-    return handle_->api.create(library.services().host(), &model, config.config(), &handle_->self, error);
+    return handle_->api.create(&handle_->host, &model, config.config(), &handle_->self, error);
   }));
   handle_->is_created = true;
 }

@@ -37,6 +37,11 @@ struct PolicyNeeds {
   friend bool operator==(const PolicyNeeds&, const PolicyNeeds&) = default;
 };
 
+// What a policy is lent beside its library's services. It outlives the policy and stays where it is.
+struct PolicyLoan {
+  const Backend* backend = nullptr;  // what the policy runs on; NULL: nothing of a backend is lent
+};
+
 struct PolicyHandle;
 
 // What begin() returned for one sequence; ended with it.
@@ -62,7 +67,7 @@ class PolicySequence {
 class Policy {
  public:
   // Asks needs(), then creates. `model` and the library outlive the policy; no weights need to be loaded yet.
-  Policy(const Library& library, const tenure_model_info& model, std::vector<ParamValue> params);
+  Policy(const Library& library, const tenure_model_info& model, std::vector<ParamValue> params, const PolicyLoan& loan = {});
   // Only that the library has a table of hooks that can be called. Throws Error.
   static void require_table(const Library& library);
   Policy(Policy&&) noexcept;

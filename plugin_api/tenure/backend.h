@@ -215,7 +215,7 @@ typedef struct tenure_page_copy {
   uint32_t dst;
 } tenure_page_copy;
 
-/* ---- the table ---- every slot is required. */
+/* ---- the table ---- every slot is required, but those at the end that say otherwise. */
 enum { TENURE_MEMORY_ACTIVATIONS = 0, TENURE_MEMORY_POOL = 1 /* large, touched page by page, zero at first */ };
 enum { TENURE_COPY_TO_DEVICE = 0, TENURE_COPY_TO_HOST = 1, TENURE_COPY_ON_DEVICE = 2 };
 
@@ -301,6 +301,11 @@ typedef struct tenure_backend_api {
                                 const tenure_kv_rotation* rotations, tenure_error* error);
   /* Results are there after synchronize(). */
   tenure_status (*cache_read)(tenure_backend* self, uint32_t n, const tenure_kv_read* reads, tenure_error* error);
+
+  /* Optional from here on: what policies are lent (host.h), done on return. A service whose slot is NULL is not lent. */
+
+  /* [stream] tenure.gemm/1 */
+  tenure_status (*gemm)(tenure_backend* self, const tenure_gemm* product, tenure_error* error);
 } tenure_backend_api;
 
 #ifdef __cplusplus

@@ -1,5 +1,6 @@
 /* What the host lends to plugins: services by id, each with its own table. A service that a plugin asks for and the host
- * lacks is NULL; log, mem, exec and rng are always there.
+ * lacks is NULL; log, mem, exec and rng are always there. A policy is created with a tenure_host of its own, which also
+ * reaches what the policy runs on: gemm is there when its backend has it.
  */
 #ifndef TENURE_HOST_H
 #define TENURE_HOST_H
@@ -62,6 +63,34 @@ typedef struct tenure_rng_service {
   /* [pure] Uniform in [0, 1), a multiple of 2^-24. */
   float (*uniform)(uint64_t seed, uint64_t counter);
 } tenure_rng_service;
+
+/* ---- tenure.gemm/1 ---- Products of matrices by the policy's backend: what training is made of. */
+
+/* c = alpha * op(a) op(b) + beta * c, with op(a) (m, k) and op(b) (k, n). Row-major f32 in host memory; a row begins so many
+ * elements behind the one before. c overlaps neither a nor b. Any of m, n, k may be 0. */
+typedef struct tenure_gemm {
+  tenure_head head;
+  uint32_t transpose_a; /* 1: a is stored (k, m) */
+  uint32_t transpose_b; /* 1: b is stored (n, k) */
+  uint64_t m;
+  uint64_t n;
+  uint64_t k;
+  float alpha;
+  float beta;      /* 0: c is written, whatever was in it */
+  const float* a;
+  uint64_t a_stride; /* elements, >= the stored row */
+  const float* b;
+  uint64_t b_stride;
+  float* c;
+  uint64_t c_stride;
+} tenure_gemm;
+
+typedef struct tenure_gemm_service {
+  tenure_head head;
+  /* [seq] or [control], and not from inside a task. c is there on return. The same bits for the same sizes, strides and
+   * values, on any number of threads of one machine; other sizes may round differently. */
+  tenure_status (*gemm)(const tenure_host* host, const tenure_gemm* product, tenure_error* error);
+} tenure_gemm_service;
 
 #ifdef __cplusplus
 }

@@ -13,6 +13,7 @@
 #include "cache_append.h"
 #include "cache_move.h"
 #include "device.h"
+#include "gemm.h"
 #include "page_layout.h"
 
 struct tenure_backend {
@@ -100,6 +101,7 @@ tenure_status create(const tenure_host* host, const tenure_config*, tenure_backe
                   std::string("TENURE_CPU=") + forced +
                       ": this CPU or this build has no such path (scalar, avx2, avx512, amx)");
     }
+    prepare_gemm();
     auto backend = std::make_unique<tenure_backend>();
     Device& device = backend->device;
     device.exec = {.host = host, .service = static_cast<const tenure_exec_service*>(exec)};
@@ -371,6 +373,19 @@ tenure_status cache_rotate_op(tenure_backend* self, const tenure_weights* weight
   return TENURE_OK;
 }
 
+// ---- lent to policies ----
+
+tenure_status gemm_op(tenure_backend* self, const tenure_gemm* product, tenure_error* error) {
+  return guarded(error, "gemm", [&]() -> tenure_status {
+    if (is_too_new(product)) return too_new(error, "gemm");
+    const tenure_gemm known = known_part(product);
+    const std::string why = gemm_fault(known);
+    if (!why.empty()) return fail(error, TENURE_UNSUPPORTED, "gemm", why);
+    gemm(self->device.exec, known);
+    return TENURE_OK;
+  });
+}
+
 constexpr tenure_backend_api kApi = {
     .head = {.struct_size = sizeof(tenure_backend_api), .rev = 1, .flags = 0},
     .create = create,
@@ -400,7 +415,8 @@ constexpr tenure_backend_api kApi = {
     .cache_move = cache_move_op,
     .cache_copy = cache_copy_op,
     .cache_rotate = cache_rotate_op,
-    .cache_read = cache_read_op};
+    .cache_read = cache_read_op,
+    .gemm = gemm_op};
 
 const void* query(const tenure_plugin*, tenure_str interface_id, uint32_t min_rev) {
   constexpr tenure_str ours = text(TENURE_BACKEND_INTERFACE);

@@ -93,6 +93,8 @@ struct tenure_backend {
 
 tenure_status toy_fail(tenure_error* error, tenure_status code, const char* where, const char* format, ...)
     __attribute__((format(printf, 4, 5)));
+/* Of a struct of a newer host: the members behind the known ones. */
+bool toy_rest_is_zero(const void* given, uint32_t size, uint64_t known);
 /* Until everything enqueued is done. */
 void toy_wait(tenure_backend* self);
 
@@ -120,6 +122,9 @@ tenure_status toy_run_moves(tenure_backend* self, const toy_op* op, tenure_error
 tenure_status toy_run_reads(tenure_backend* self, const toy_op* op, tenure_error* error);
 tenure_status toy_run_copies(tenure_backend* self, const toy_op* op, tenure_error* error);
 tenure_status toy_run_rotations(tenure_backend* self, const toy_op* op, tenure_error* error);
+
+/* ---- lent to policies; run by the calling thread when the stream is idle ---- */
+tenure_status toy_gemm(tenure_backend* self, const tenure_gemm* product, tenure_error* error);
 
 /* Turns x (head_dim) by `angle_positions` positions. */
 void toy_rotate(const tenure_layer_info* layer, double positions, double* x);

@@ -21,7 +21,7 @@ tenure_status toy_supports_weight(const tenure_backend* self, uint32_t role, uin
 }
 
 /* A struct from a newer host may be longer; what we do not know must be zero. */
-static bool rest_is_zero(const void* from, uint32_t struct_size, size_t known) {
+bool toy_rest_is_zero(const void* from, uint32_t struct_size, size_t known) {
   const uint8_t* bytes = from;
   for (size_t i = known; i < struct_size; ++i) {
     if (bytes[i] != 0) return false;
@@ -73,7 +73,7 @@ tenure_status toy_weights_create(tenure_backend* self, const tenure_model_info* 
   tenure_model_info info = {.head = {.struct_size = 0}};
   const uint32_t size = given->head.struct_size;
   memcpy(&info, given, size < sizeof info ? size : sizeof info);
-  if (!rest_is_zero(given, size, sizeof info)) {
+  if (!toy_rest_is_zero(given, size, sizeof info)) {
     return toy_fail(error, TENURE_TOO_NEW, "weights_create",
                     "model_info has members this backend does not know");
   }
@@ -144,7 +144,7 @@ static void shape_of(const tenure_weights* w, uint32_t role, uint32_t layer, uin
 tenure_status toy_weights_add(tenure_weights* weights, const tenure_weight* weight, tenure_error* error) {
   const char* where = "weights_add";
   const uint32_t role = weight->role;
-  if (!rest_is_zero(weight, weight->head.struct_size, sizeof *weight)) {
+  if (!toy_rest_is_zero(weight, weight->head.struct_size, sizeof *weight)) {
     return toy_fail(error, TENURE_TOO_NEW, where, "the weight has members this backend does not know");
   }
   if (toy_supports_weight(weights->owner, role, weight->dtype) != TENURE_OK) {

@@ -6,6 +6,9 @@
 #include <set>
 #include <vector>
 
+#include "plugin/backend.h"
+#include "unit/plugin/plugin_fixture.h"
+
 namespace tenure::test {
 namespace {
 
@@ -104,6 +107,42 @@ TEST_CASE("host services - tasks run once each, through the executor that was le
   exec.hot_end(given.host());
   CHECK(lent.tasks == std::vector<uint32_t>{5});
   CHECK(lent.hot == 11);
+}
+
+TEST_CASE("host services - only a policy's host reaches a backend, and its account is the library's") {
+  const HostServices services("p", 1, {});
+  CHECK(services.host()->query(services.host(), text("tenure.gemm/1"), 1) == nullptr);
+  const Library library(plugin_at(test_plugin("toy_backend")), {});
+  const Backend backend(library, {});
+  const HostScope scope{.library = &services, .backend = &backend};
+  const tenure_host host = services.host_of(scope);
+  const auto& gemm = service<tenure_gemm_service>(&host, "tenure.gemm/1");
+  CHECK(host.query(&host, text("tenure.gemm/1"), 2) == nullptr);
+  const float a = 3, b = 5;
+  float c = 0;
+  tenure_gemm product{.head = {.struct_size = sizeof product},
+                      .m = 1,
+                      .n = 1,
+                      .k = 1,
+                      .alpha = 1,
+                      .a = &a,
+                      .a_stride = 1,
+                      .b = &b,
+                      .b_stride = 1,
+                      .c = &c,
+                      .c_stride = 1};
+  CHECK(gemm.gemm(&host, &product, nullptr) == TENURE_OK);
+  CHECK(c == 15);
+  product.c_stride = 0;
+  tenure_error error{.head = {.struct_size = sizeof error}};
+  CHECK(gemm.gemm(&host, &product, &error) == TENURE_UNSUPPORTED);
+  CHECK(contains(error.text, "stride"));
+
+  const auto& mem = service<tenure_mem_service>(&host, "tenure.mem/1");
+  void* block = mem.alloc(&host, 100, 8);
+  CHECK(services.memory_bytes() == 100);
+  mem.free(&host, block);
+  CHECK(services.memory_bytes() == 0);
 }
 
 // Expected values: a splitmix64 generator in Python integers that gives the published 6457827717110365317
