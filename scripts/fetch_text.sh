@@ -32,51 +32,6 @@ version=$(dpkg-deb --field "$work"/"$package"_*.deb Version)
 [ "$version" = "$measured" ] || say "version $version, not $measured: figures will differ a little from docs/quality.md"
 dpkg-deb --extract "$work"/"$package"_*.deb "$work/package" || fail "cannot unpack $package"
 
-python3 - "$work/package/usr/share/doc/$package/html/en-US" "$work/text" <<'PYTHON' || fail "cannot read the pages of $package"
-import html.parser
-import pathlib
-import sys
-
-BLOCKS = {"div", "p", "li", "dd", "dt", "td", "th", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "body"}
-SKIPPED = {"head", "script", "style", "pre", "table"}
-LEAST = 150  # shorter ones are headings, captions and navigation
-
-
-class Paragraphs(html.parser.HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.found, self.words, self.depth_skipped = [], [], 0
-
-    def end_paragraph(self):
-        text = " ".join("".join(self.words).split())
-        if len(text) >= LEAST:
-            self.found.append(text)
-        self.words = []
-
-    def handle_starttag(self, tag, attrs):
-        self.depth_skipped += tag in SKIPPED
-        if tag in BLOCKS:
-            self.end_paragraph()
-
-    def handle_endtag(self, tag):
-        self.depth_skipped -= tag in SKIPPED
-        if tag in BLOCKS:
-            self.end_paragraph()
-
-    def handle_data(self, data):
-        if self.depth_skipped == 0:
-            self.words.append(data)
-
-
-paragraphs = {}  # the first of equal ones, in order
-for page in sorted(pathlib.Path(sys.argv[1]).glob("*.html")):
-    parser = Paragraphs()
-    parser.feed(page.read_text(encoding="utf-8"))
-    parser.close()
-    paragraphs.update(dict.fromkeys(parser.found))
-if not paragraphs:
-    sys.exit("no paragraph found")
-pathlib.Path(sys.argv[2]).write_text("\n".join(paragraphs) + "\n", encoding="utf-8")
-PYTHON
+python3 "$root/scripts/package_text.py" "$package" "$work/package" "$work/text" || fail "cannot read the pages of $package"
 mv -f "$work/text" "$text"
 say "$text is in place: $(wc -w <"$text") words"

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "eval/draws.h"
+#include "eval/haystack.h"
 #include "eval/needles.h"
-#include "tokenizer/tokenizer.h"
 
 namespace tenure {
 
@@ -53,20 +53,12 @@ class DocumentMaker {
   Document start(const char* kind, uint32_t index) const;
   Insert insert_of(const Needle& needle, Instrument instrument) const;
   Insert random_tokens(Draws& draws) const;
-  // Fills the document up with `filler` and the inserts between its sentences. Returns how much of the filler
-  // it took.
+  // Puts the text and the questions into the document. Returns how much of the filler it took.
   size_t assemble(Document& document, const std::vector<int32_t>& filler, std::vector<Insert> inserts,
                   Draws& draws) const;
-  size_t nearest_break(const std::vector<int32_t>& filler, size_t wanted, size_t last) const;
-  bool is_break(const std::vector<int32_t>& filler, size_t i) const;
-  // At least n tokens of whole lines from a drawn one on, round the end.
-  std::vector<int32_t> stretch(size_t n, Draws& draws) const;
-  std::vector<int32_t> encode(const std::string& text) const;
 
-  const Tokenizer& tokenizer_;
-  std::vector<std::string> lines_;
+  Haystack haystack_;
   DocumentSettings settings_;
-  std::vector<int32_t> words_;  // tokens of nothing but letters, maybe behind a blank
 };
 
 }  // namespace tenure
