@@ -21,6 +21,7 @@ Command plugin_check_command();
 Command plugin_doctor_command();
 Command bench_command();
 Command eval_command();
+Command train_command();
 Command tokenize_command();
 Command inspect_command();
 Command demo_command();

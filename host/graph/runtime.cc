@@ -6,6 +6,7 @@
 
 #include "engine/threads.h"
 #include "error/error.h"
+#include "plugin/trainable.h"
 
 namespace tenure {
 namespace {
@@ -186,6 +187,16 @@ std::unique_ptr<Policy> Runtime::make_policy(const PolicyPlan& plan) {
                 fmt::format("policy \"{}\" reads cached keys or values, which only granularity \"kv_head\" can show it", plan.name));
   }
   return policy;
+}
+
+std::unique_ptr<Trainable> Runtime::make_trainable(const std::string& plugin, std::vector<ParamValue> params) {
+  const Library& of_policy = library(plugin, PluginKind::policy);
+  auto trainable = std::make_unique<Trainable>(of_policy, info_->abi(), std::move(params), *backend_);
+  if (const uint32_t missing = trainable->evidence() & ~backend_->properties().evidence; missing != 0) {
+    throw Error(Code::backend_unsupported, fmt::format("policy \"{}\" learns from evidence (bits {:#x}) that backend \"{}\" does not supply",
+                                                       of_policy.id(), missing, backend_->id()));
+  }
+  return trainable;
 }
 
 void Runtime::load_policy(const PolicyPlan& plan) {

@@ -20,6 +20,8 @@
 
 namespace tenure {
 
+class Trainable;
+
 // A policy of the plan as sessions take it; `policy` outlives the result.
 PolicySettings policy_settings(const PolicyPlan& plan, const Policy& policy, const Policy* inner = nullptr);
 
@@ -42,6 +44,11 @@ class Runtime {
   const ModelInfo& model_info() const { return *info_; }
   Backend& backend() { return *backend_; }
   const Language& language() const { return *language_; }
+  // The threads that plugins share; the same from the first load on.
+  Executor executor() const { return arena_->executor(); }
+  // A policy's network on the current backend and model, for training; it goes before the next load. params: of its
+  // manifest's [[training]]. Throws Error.
+  std::unique_ptr<Trainable> make_trainable(const std::string& plugin, std::vector<ParamValue> params);
   // Settings of a stage's policy in the current cell; valid until the next load.
   const PolicySettings& policy(const PolicyPlan& plan) const;
 

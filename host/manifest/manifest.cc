@@ -37,7 +37,8 @@ class ManifestReader {
     read_binary();
     read_needs();
     read_defaults();
-    read_params();
+    manifest_.params = read_params("param");
+    read_training();
     top_.finish();
     return std::move(manifest_);
   }
@@ -154,32 +155,46 @@ class ManifestReader {
     defaults.finish("host keys of a policy: " + joined(defaults.known()));
   }
 
-  void read_params() {
-    const TomlMember* member = top_.take("param");
-    if (!member) return;
-    if (!member->value.is(Kind::array)) {
-      top_.wrong_type(*member, "[[param]] tables");
-      return;
-    }
-    std::set<std::string> names;
+  // The [[KEY]] tables, those that are tables.
+  std::vector<const TomlValue*> tables(const std::string& key) {
+    std::vector<const TomlValue*> found;
+    const TomlMember* member = top_.take(key);
+    if (member && !member->value.is(Kind::array)) top_.wrong_type(*member, fmt::format("[[{}]] tables", key));
+    if (!member || !member->value.is(Kind::array)) return found;
     for (const TomlValue& item : member->value.items) {
-      if (!item.is(Kind::table)) {
-        findings_.add(item.place, Code::wrong_type, "\"param\" holds something else than [[param]] tables");
-        continue;
+      if (item.is(Kind::table)) {
+        found.push_back(&item);
+      } else {
+        findings_.add(item.place, Code::wrong_type, fmt::format("\"{0}\" holds something else than [[{0}]] tables", key));
       }
-      TableReader table(item, "[[param]]", findings_);
-      ParamSpec spec = read_param_spec(table);
-      table.finish();
-      check_name(spec, table, names);
-      manifest_.params.push_back(std::move(spec));
     }
+    return found;
   }
 
-  void check_name(const ParamSpec& spec, TableReader& table, std::set<std::string>& names) {
+  // [[param]], or [[training]] of `tenure train`.
+  std::vector<ParamSpec> read_params(const std::string& key) {
+    std::vector<ParamSpec> specs;
+    std::set<std::string> names;
+    const bool is_training = key == "training";
+    const auto& host_names = is_training                              ? recipe_keys()
+                             : manifest_.kind == PluginKind::policy ? host_key_names()
+                                                                      : backend_keys();
+    for (const TomlValue* item : tables(key)) {
+      TableReader table(*item, fmt::format("[[{}]]", key), findings_);
+      ParamSpec spec = read_param_spec(table);
+      if (is_training) table.require("default", "the value of a recipe that says nothing of it");
+      table.finish();
+      check_name(spec, table, host_names, names);
+      specs.push_back(std::move(spec));
+    }
+    return specs;
+  }
+
+  void check_name(const ParamSpec& spec, TableReader& table, const std::vector<std::string>& host_names,
+                  std::set<std::string>& names) {
     const TomlMember* name = table.take("name");
     if (!name || spec.name.empty()) return;
-    const auto& host = manifest_.kind == PluginKind::policy ? host_key_names() : backend_keys();
-    if (std::find(host.begin(), host.end(), spec.name) != host.end()) {
+    if (std::find(host_names.begin(), host_names.end(), spec.name) != host_names.end()) {
       findings_.add(name->value.place, Code::duplicate_id,
                     fmt::format("parameter \"{}\" has the name of a host key", spec.name),
                     "set its default in [defaults]");
@@ -188,6 +203,23 @@ class ManifestReader {
                     fmt::format("two parameters named \"{}\"", spec.name));
     } else if (!is_id(spec.name)) {
       table.bad_value(*name, "lower-case letters, digits, _ and -, a letter first");
+    }
+  }
+
+  void read_training() {
+    if (manifest_.kind != PluginKind::policy) return;
+    manifest_.training = read_params("training");
+    std::set<std::string> names;
+    for (const TomlValue* item : tables("recipe")) {
+      TableReader table(*item, "[[recipe]]", findings_);
+      const TomlMember* name = table.require("name", "what --recipe calls it");
+      Recipe recipe = read_recipe(table, {}, manifest_.training);
+      recipe.name = table.text("name").value_or("");
+      table.finish();
+      if (name && !recipe.name.empty() && !names.insert(recipe.name).second) {
+        findings_.add(name->value.place, Code::duplicate_id, fmt::format("two recipes named \"{}\"", recipe.name));
+      }
+      manifest_.recipes.push_back(std::move(recipe));
     }
   }
 

@@ -9,6 +9,7 @@
 #include "manifest/choices.h"
 #include "manifest/host_keys.h"
 #include "manifest/params.h"
+#include "manifest/recipe.h"
 
 namespace tenure {
 
@@ -75,6 +76,8 @@ struct PluginManifest {
   PluginNeeds needs;   // of a backend: only `concurrency` means something
   HostKeys defaults;
   std::vector<ParamSpec> params;
+  std::vector<ParamSpec> training;  // [[training]]: parameters of `tenure train`, each with a default
+  std::vector<Recipe> recipes;      // [[recipe]]: none = not trainable; the first is the default
 };
 
 // Both throw Error (plugin_manifest, exit 69) with every finding, each with its position.

@@ -309,6 +309,26 @@ Status Backend::cache_read(std::span<const tenure_kv_read> reads) {
               reads.data());
 }
 
+bool Backend::lends_nets() const {
+  const tenure_backend_api& api = handle_->api;
+  return api.net_create != nullptr && api.net_destroy != nullptr && api.net_run != nullptr;
+}
+
+tenure_status Backend::net_create(const tenure_net_config* config, tenure_net** out, tenure_error* error) const {
+  return lend(*handle_, "net_create", error, [&] { return handle_->api.net_create(handle_->self, config, out, error); });
+}
+
+void Backend::net_destroy(tenure_net* net) const {
+  lend(*handle_, "net_destroy", nullptr, [&] {
+    handle_->api.net_destroy(handle_->self, net);
+    return TENURE_OK;
+  });
+}
+
+tenure_status Backend::net_run(tenure_net* net, const tenure_net_rows* rows, tenure_error* error) const {
+  return lend(*handle_, "net_run", error, [&] { return handle_->api.net_run(handle_->self, net, rows, error); });
+}
+
 bool Backend::lends_gemm() const {
   return handle_->api.gemm != nullptr;
 }

@@ -137,6 +137,10 @@ class Backend {
   Status cache_read(std::span<const tenure_kv_read>);
 
   // What policies are lent (<tenure/host.h>): their calls and the answers go straight through.
+  bool lends_nets() const;
+  tenure_status net_create(const tenure_net_config*, tenure_net** out, tenure_error*) const;
+  void net_destroy(tenure_net*) const;
+  tenure_status net_run(tenure_net*, const tenure_net_rows*, tenure_error*) const;
   bool lends_gemm() const;
   tenure_status gemm(const tenure_gemm*, tenure_error*) const;
 

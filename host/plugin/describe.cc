@@ -82,6 +82,12 @@ std::string param_text(const ParamSpec& param) {
   return text + "\n";
 }
 
+std::string recipe_text(const Recipe& recipe) {
+  std::string text = fmt::format("recipe \"{}\"{}{}\n", recipe.name, recipe.doc.empty() ? "" : ": ", recipe.doc);
+  for (const auto& [name, value] : settings_of(recipe)) text += fmt::format("  {:<22}{}\n", name, value);
+  return text;
+}
+
 void add_verdict(PluginHealth& health, const Candidate& candidate) {
   const std::string library = candidate.library.string();
   if (candidate.verdict != CandidateVerdict::taken) {
@@ -127,6 +133,9 @@ std::string show_text(const PluginFile& file) {
     text += "defaults\n" + defaults;
   if (!manifest.params.empty()) text += "parameters\n";
   for (const ParamSpec& param : manifest.params) text += param_text(param);
+  if (!manifest.training.empty()) text += "training parameters\n";
+  for (const ParamSpec& param : manifest.training) text += param_text(param);
+  for (const Recipe& recipe : manifest.recipes) text += recipe_text(recipe);
   return text;
 }
 

@@ -80,6 +80,7 @@ const void* HostServices::query(const tenure_host* self, tenure_str service_id, 
   static constexpr tenure_mem_service mem{{sizeof mem, 1, 0}, alloc, free};
   static constexpr tenure_exec_service exec{{sizeof exec, 1, 0}, n_workers, parallel_for, hot_begin, hot_end};
   static constexpr tenure_rng_service rng{{sizeof rng, 1, 0}, random_bits, random_uniform};
+  static constexpr tenure_nn_service nn{{sizeof nn, 1, 0}, net_create, net_destroy, net_run};
   static constexpr tenure_gemm_service product{{sizeof product, 1, 0}, gemm};
   const std::string_view id(service_id.ptr, service_id.len);
   if (min_rev > 1) return nullptr;
@@ -89,6 +90,7 @@ const void* HostServices::query(const tenure_host* self, tenure_str service_id, 
   if (id == "tenure.rng/1") return &rng;
   const Backend* backend = scope_of(self).backend;
   if (backend == nullptr) return nullptr;
+  if (id == "tenure.nn/1") return backend->lends_nets() ? &nn : nullptr;
   if (id == "tenure.gemm/1") return backend->lends_gemm() ? &product : nullptr;
   return nullptr;
 }
@@ -154,6 +156,20 @@ void HostServices::hot_begin(const tenure_host* host) {
 void HostServices::hot_end(const tenure_host* host) {
   const Executor& executor = of(host).loan_.executor;
   executor.hot_end(executor.ctx);
+}
+
+tenure_status HostServices::net_create(const tenure_host* host, const tenure_net_config* config, tenure_net** out,
+                                       tenure_error* error) {
+  return scope_of(host).backend->net_create(config, out, error);
+}
+
+void HostServices::net_destroy(const tenure_host* host, tenure_net* net) {
+  if (net != nullptr) scope_of(host).backend->net_destroy(net);
+}
+
+tenure_status HostServices::net_run(const tenure_host* host, tenure_net* net, const tenure_net_rows* rows,
+                                    tenure_error* error) {
+  return scope_of(host).backend->net_run(net, rows, error);
 }
 
 tenure_status HostServices::gemm(const tenure_host* host, const tenure_gemm* product, tenure_error* error) {

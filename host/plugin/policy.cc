@@ -46,9 +46,7 @@ struct PolicyHandle {
 
 namespace {
 
-void take_table(const Library& library, PolicyHandle& handle) {
-  const auto* table = static_cast<const tenure_policy_api*>(library.query(TENURE_POLICY_INTERFACE, 1));
-  const std::string& id = library.id();
+void take_table(const std::string& id, const tenure_policy_api* table, PolicyHandle& handle) {
   if (table == nullptr) {
     throw Error(Code::plugin_abi,
                 fmt::format("plugin \"{}\" does not offer {}", id, TENURE_POLICY_INTERFACE));
@@ -62,6 +60,10 @@ void take_table(const Library& library, PolicyHandle& handle) {
   handle.has_prepare = fill_slot(handle.api.prepare);
   handle.has_observe = fill_slot(handle.api.observe);
   handle.has_select = fill_slot(handle.api.select);
+}
+
+void take_table(const Library& library, PolicyHandle& handle) {
+  take_table(library.id(), static_cast<const tenure_policy_api*>(library.query(TENURE_POLICY_INTERFACE, 1)), handle);
 }
 
 uint32_t evidence_bit(Evidence evidence) {
@@ -182,6 +184,14 @@ Policy::Policy(const Library& library, const tenure_model_info& model, std::vect
     return handle_->api.create(&handle_->host, &model, config.config(), &handle_->self, error);
   }));
   handle_->is_created = true;
+}
+
+Policy::Policy(PluginManifest manifest, const tenure_policy_api& api, tenure_policy* self)
+    : handle_(std::make_unique<PolicyHandle>()) {
+  handle_->manifest = std::move(manifest);
+  take_table(handle_->manifest.id, &api, *handle_);
+  handle_->needs = declared_needs(handle_->manifest);
+  handle_->self = self;
 }
 
 void Policy::require_table(const Library& library) {

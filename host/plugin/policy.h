@@ -68,6 +68,9 @@ class Policy {
  public:
   // Asks needs(), then creates. `model` and the library outlive the policy; no weights need to be loaded yet.
   Policy(const Library& library, const tenure_model_info& model, std::vector<ParamValue> params, const PolicyLoan& loan = {});
+  // One of the host's own, whose hooks are in this process; api and self outlive it. It has no library(), and needs what
+  // the manifest declares.
+  Policy(PluginManifest manifest, const tenure_policy_api& api, tenure_policy* self);
   // Only that the library has a table of hooks that can be called. Throws Error.
   static void require_table(const Library& library);
   Policy(Policy&&) noexcept;

@@ -304,6 +304,10 @@ typedef struct tenure_backend_api {
 
   /* Optional from here on: what policies are lent (host.h), done on return. A service whose slot is NULL is not lent. */
 
+  /* tenure.nn/1: all three or none. [control], [control], [stream] */
+  tenure_status (*net_create)(tenure_backend* self, const tenure_net_config* config, tenure_net** out, tenure_error* error);
+  void (*net_destroy)(tenure_backend* self, tenure_net* net);
+  tenure_status (*net_run)(tenure_backend* self, tenure_net* net, const tenure_net_rows* rows, tenure_error* error);
   /* [stream] tenure.gemm/1 */
   tenure_status (*gemm)(tenure_backend* self, const tenure_gemm* product, tenure_error* error);
 } tenure_backend_api;

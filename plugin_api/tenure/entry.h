@@ -59,17 +59,17 @@ TENURE_EXPORT const tenure_library* tenure_library_v1(void);
   { literal, sizeof literal - 1 }
 #define TENURE_SINGLE_PLUGIN(plugin_id, plugin_kind, plugin_version, interface_id, table)                          \
   static const void* tenure_single_query(const tenure_plugin* self, tenure_str wanted, uint32_t min_rev) {         \
-    static const char ours[] = interface_id;                                                                       \
     (void)self;                                                                                                    \
-    if (wanted.len != sizeof ours - 1 || min_rev > (table).head.rev) return 0;                                     \
-    for (uint64_t i = 0; i < wanted.len; ++i)                                                                      \
-      if (wanted.ptr[i] != ours[i]) return 0;                                                                      \
-    return &(table);                                                                                               \
+    return tenure_is_interface(wanted, interface_id) && min_rev <= (table).head.rev ? &(table) : 0;                \
   }                                                                                                                \
+  TENURE_SINGLE_PLUGIN_QUERY(plugin_id, plugin_kind, plugin_version, tenure_single_query)
+
+/* The same of a plugin with several interfaces: `query_function` is its tenure_plugin.query. */
+#define TENURE_SINGLE_PLUGIN_QUERY(plugin_id, plugin_kind, plugin_version, query_function)                         \
   static const tenure_plugin tenure_single_plugin = {.head = {.struct_size = sizeof(tenure_plugin)},              \
                                                      .id = TENURE_TEXT(plugin_id),                                \
                                                      .kind = TENURE_TEXT(plugin_kind),                            \
-                                                     .query = tenure_single_query};                               \
+                                                     .query = query_function};                                    \
   static const tenure_plugin* const tenure_single_list[] = {&tenure_single_plugin};                               \
   static const tenure_library tenure_single_library = {.head = {.struct_size = sizeof(tenure_library)},           \
                                                        .abi_major = TENURE_ABI_MAJOR,                             \
@@ -81,5 +81,12 @@ TENURE_EXPORT const tenure_library* tenure_library_v1(void);
                                                        .plugins = tenure_single_list};                            \
   TENURE_EXPORT const tenure_library* tenure_library_v1(void) { return &tenure_single_library; }                  \
   typedef int tenure_single_plugin_needs_a_semicolon
+
+/* [pure] Whether the host asks for this interface. */
+static inline int tenure_is_interface(tenure_str wanted, const char* interface_id) {
+  uint64_t i = 0;
+  while (i < wanted.len && interface_id[i] != 0 && wanted.ptr[i] == interface_id[i]) ++i;
+  return i == wanted.len && interface_id[i] == 0;
+}
 
 #endif

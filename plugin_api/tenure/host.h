@@ -1,6 +1,6 @@
 /* What the host lends to plugins: services by id, each with its own table. A service that a plugin asks for and the host
  * lacks is NULL; log, mem, exec and rng are always there. A policy is created with a tenure_host of its own, which also
- * reaches what the policy runs on: gemm is there when its backend has it.
+ * reaches what the policy runs on: nn and gemm are there when its backend has them.
  */
 #ifndef TENURE_HOST_H
 #define TENURE_HOST_H
@@ -63,6 +63,47 @@ typedef struct tenure_rng_service {
   /* [pure] Uniform in [0, 1), a multiple of 2^-24. */
   float (*uniform)(uint64_t seed, uint64_t counter);
 } tenure_rng_service;
+
+/* ---- tenure.nn/1 ---- Small networks by the policy's backend: matrices one after the other, an activation between them. Packed
+ * once, and run by the kernels that run the model: a head of two matrices on every token costs a few percent of prefill. */
+typedef struct tenure_net tenure_net; /* owner: who created it, until net_destroy */
+
+typedef struct tenure_matrix {
+  uint32_t dtype; /* TENURE_F32, F16, BF16 */
+  uint32_t reserved0;
+  uint64_t n_out;
+  uint64_t n_in;
+  const void* data;  /* (n_out, n_in) row-major, contiguous */
+  const float* bias; /* (n_out) added to the products, or NULL */
+} tenure_matrix;
+
+typedef struct tenure_net_config {
+  tenure_head head;
+  uint32_t n_matrices; /* 1 to 8; one's n_out is the next one's n_in */
+  uint32_t activation; /* TENURE_ACTIVATION_* between two matrices; behind the last there is none */
+  const tenure_matrix* matrices;
+} tenure_net_config;
+
+typedef struct tenure_net_rows {
+  tenure_head head;
+  uint32_t n_rows;
+  uint32_t n_parts; /* 1 to 8 */
+  /* (n_parts) side by side they are the rows that go in: each (n_rows, ...), contiguous but for stride[0], together n_in
+   * elements a row. Row views of tenure_evidence are such parts. */
+  const tenure_f32_view* parts;
+  float* out; /* (n_rows, n_out of the last matrix) */
+} tenure_net_rows;
+
+typedef struct tenure_nn_service {
+  tenure_head head;
+  /* [control] Copies what it needs of the matrices. */
+  tenure_status (*net_create)(const tenure_host* host, const tenure_net_config* config, tenure_net** out, tenure_error* error);
+  /* [control] At the latest in the policy's destroy. */
+  void (*net_destroy)(const tenure_host* host, tenure_net* net);
+  /* [seq] or [control], and not from inside a task. out is there on return. A row's result depends on that row alone: not on
+   * the others, their number, or threads. Host memory all. */
+  tenure_status (*net_run)(const tenure_host* host, tenure_net* net, const tenure_net_rows* rows, tenure_error* error);
+} tenure_nn_service;
 
 /* ---- tenure.gemm/1 ---- Products of matrices by the policy's backend: what training is made of. */
 

@@ -13,6 +13,7 @@
 #include "attend_kernels.h"
 #include "kernels.h"
 #include "memory.h"
+#include "net.h"
 #include "weights.h"
 
 namespace tenure::cpu {
@@ -86,6 +87,7 @@ struct Device {
   std::string code_path;
   Workspace workspace;
   AttendScratch attend_scratch;
+  NetScratch net_scratch;
   std::unordered_map<void*, Block> allocations;
 
   // Makes room for forwards of so many rows; throws std::bad_alloc. Never shrinks.

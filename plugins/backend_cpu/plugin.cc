@@ -25,6 +25,10 @@ struct tenure_weights {
   tenure_backend* backend;
 };
 
+struct tenure_net {
+  tenure::cpu::Net net;
+};
+
 namespace tenure::cpu {
 namespace {
 
@@ -375,6 +379,35 @@ tenure_status cache_rotate_op(tenure_backend* self, const tenure_weights* weight
 
 // ---- lent to policies ----
 
+tenure_status net_create(tenure_backend* self, const tenure_net_config* config, tenure_net** out, tenure_error* error) {
+  return guarded(error, "net_create", [&]() -> tenure_status {
+    if (is_too_new(config)) return too_new(error, "net_create");
+    const tenure_net_config known = known_part(config);
+    const std::string why = Net::fault(known);
+    if (!why.empty()) return fail(error, TENURE_UNSUPPORTED, "net_create", why);
+    Device& device = self->device;
+    auto net = std::make_unique<tenure_net>(Net(known, device.exec));
+    device.net_scratch.reserve(device.exec.n_workers(), net->net.widest());
+    *out = net.release();
+    return TENURE_OK;
+  });
+}
+
+void net_destroy(tenure_backend*, tenure_net* net) {
+  delete net;
+}
+
+tenure_status net_run(tenure_backend* self, tenure_net* net, const tenure_net_rows* rows, tenure_error* error) {
+  return guarded(error, "net_run", [&]() -> tenure_status {
+    if (is_too_new(rows)) return too_new(error, "net_run");
+    const tenure_net_rows known = known_part(rows);
+    const std::string why = net->net.fault(known);
+    if (!why.empty()) return fail(error, TENURE_UNSUPPORTED, "net_run", why);
+    net->net.run(*self->device.kernels, self->device.exec, self->device.net_scratch, known);
+    return TENURE_OK;
+  });
+}
+
 tenure_status gemm_op(tenure_backend* self, const tenure_gemm* product, tenure_error* error) {
   return guarded(error, "gemm", [&]() -> tenure_status {
     if (is_too_new(product)) return too_new(error, "gemm");
@@ -416,6 +449,9 @@ constexpr tenure_backend_api kApi = {
     .cache_copy = cache_copy_op,
     .cache_rotate = cache_rotate_op,
     .cache_read = cache_read_op,
+    .net_create = net_create,
+    .net_destroy = net_destroy,
+    .net_run = net_run,
     .gemm = gemm_op};
 
 const void* query(const tenure_plugin*, tenure_str interface_id, uint32_t min_rev) {

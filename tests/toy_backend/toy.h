@@ -124,8 +124,12 @@ tenure_status toy_run_copies(tenure_backend* self, const toy_op* op, tenure_erro
 tenure_status toy_run_rotations(tenure_backend* self, const toy_op* op, tenure_error* error);
 
 /* ---- lent to policies; run by the calling thread when the stream is idle ---- */
+tenure_status toy_net_create(tenure_backend* self, const tenure_net_config* config, tenure_net** out, tenure_error* error);
+void toy_net_destroy(tenure_backend* self, tenure_net* net);
+tenure_status toy_net_run(tenure_backend* self, tenure_net* net, const tenure_net_rows* rows, tenure_error* error);
 tenure_status toy_gemm(tenure_backend* self, const tenure_gemm* product, tenure_error* error);
 
+double toy_activated(uint32_t activation, double x); /* TENURE_ACTIVATION_* */
 /* Turns x (head_dim) by `angle_positions` positions. */
 void toy_rotate(const tenure_layer_info* layer, double positions, double* x);
 /* A page holds 8 slots one after the other, each its key row and then its value row. */

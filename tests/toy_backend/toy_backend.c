@@ -330,6 +330,9 @@ static const tenure_backend_api api = {
     .cache_copy = cache_copy,
     .cache_rotate = cache_rotate,
     .cache_read = cache_read,
+    .net_create = toy_net_create,
+    .net_destroy = toy_net_destroy,
+    .net_run = toy_net_run,
     .gemm = toy_gemm,
 };
 

@@ -172,7 +172,7 @@ tenure_status toy_run_attn_out(tenure_backend* self, const toy_op* op, tenure_er
   return TENURE_OK;
 }
 
-static double activated(uint32_t activation, double x) {
+double toy_activated(uint32_t activation, double x) {
   if (activation == TENURE_ACTIVATION_SILU) return x / (1 + exp(-x));
   return x / 2 * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
 }
@@ -190,7 +190,7 @@ tenure_status toy_run_mlp(tenure_backend* self, const toy_op* op, tenure_error* 
     normed(w, x, of_layer[TENURE_WEIGHT_FFN_NORM], h);
     for (uint64_t i = 0; i < w->n_ff; ++i) {
       const double gate = dot(of_layer[TENURE_WEIGHT_FFN_GATE] + i * n_embd, h, n_embd);
-      up[i] = activated(w->activation, gate) * dot(of_layer[TENURE_WEIGHT_FFN_UP] + i * n_embd, h, n_embd);
+      up[i] = toy_activated(w->activation, gate) * dot(of_layer[TENURE_WEIGHT_FFN_UP] + i * n_embd, h, n_embd);
     }
     add_block(w, self->scratch.added, &down, up, x);
   }

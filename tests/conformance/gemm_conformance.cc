@@ -1,4 +1,4 @@
-// What a backend lends to policies, against the same arithmetic in double. A backend that does not lend something passes.
+// Products that a backend lends to policies, against the same arithmetic in double. A backend that lends none passes.
 #include <doctest/doctest.h>
 
 #include <algorithm>
