@@ -103,6 +103,7 @@ void add_policy(Section& s, const PolicyPlan& p) {
 void add_work(Section& s, const ReadPlan& read) {
   s.add("path", read.paths);
   if (read.limit) s.add("limit", *read.limit);
+  if (read.split) s.add("split", size_text(*read.split));
   for (const auto& [field, from] : read.map) s.add("map." + field, from);
   if (!read.prompt_template.empty()) s.add("template", to_text(read.prompt_template));
 }

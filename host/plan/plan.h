@@ -102,6 +102,7 @@ struct ReadPlan {
   std::vector<std::string>
       paths;                      // absolute files or globs, in order; "-" = standard input (read_jsonl only)
   std::optional<uint64_t> limit;  // requests
+  std::optional<uint64_t> split;  // bytes of a request, in whole lines; none = a request a file. read_text only
   std::map<std::string, std::string> map;  // request field → the line's field; read_jsonl only
   // Makes `prompt`; empty = none. Fields: of the line (read_jsonl); `text` and `name` of the file
   // (read_text).
