@@ -11,6 +11,7 @@
 #include "cli/training_bar.h"
 #include "error/error.h"
 #include "graph/runtime.h"
+#include "manifest/findings.h"
 #include "plan/load.h"
 #include "plugin/trainable.h"
 #include "record/file_io.h"
@@ -35,6 +36,8 @@ struct TrainArguments {
   uint64_t seed = 0;
 };
 
+std::string work_folder_of(const TrainArguments& train) { return train.out + ".training"; }
+
 TrainArguments read(const Arguments& arguments) {
   for (const char* needed : {"model", "data", "out"}) {
     if (!arguments.has(needed)) throw Error(Code::usage, fmt::format("\"tenure train\" needs --{}", needed));
@@ -47,7 +50,8 @@ TrainArguments read(const Arguments& arguments) {
   // --data A B C: a shell's pattern gives its files one after the other.
   train.data.insert(train.data.end(), arguments.positional().begin() + 1, arguments.positional().end());
   check_can_create(train.out);
-  if (file_exists(train.out)) {
+  // With the folder beside it, it was killed on its last step.
+  if (file_exists(train.out) && !file_exists(work_folder_of(train))) {
     throw Error({.code = Code::cannot_create, .text = fmt::format("\"{}\" is there already", train.out), .help = "remove it, or write to another -o"});
   }
   return train;
@@ -87,6 +91,12 @@ std::vector<TrainingDocument> documents_of(const TrainArguments& train, const Re
                         .n_random = recipe.random_runs,
                         .n_repeats = recipe.repeats,
                         .n_continuation = recipe.continuation};
+  const auto refuse_length = [&](size_t n) {
+    throw Error({.code = Code::usage,
+                 .text = fmt::format("documents of context = {} tokens and their questions are {}; the model's context is {}", recipe.context, n, n_ctx),
+                 .help = "a smaller --set context="});
+  };
+  if (recipe.context >= n_ctx) refuse_length(recipe.context);  // before a text is searched for as much
   std::vector<TrainingDocument> documents;
   for (const auto& [set, n] : {std::pair{DocumentSet::training, recipe.documents}, std::pair{DocumentSet::held_out, recipe.held_out}}) {
     if (n == 0) continue;
@@ -97,10 +107,7 @@ std::vector<TrainingDocument> documents_of(const TrainArguments& train, const Re
   for (const TrainingDocument& document : documents) {
     for (const TrainingQuestion& question : document.questions) {
       const size_t n = document.ids.size() + question.lead.size() + question.answer.size();
-      if (n <= n_ctx) continue;
-      throw Error({.code = Code::usage,
-                   .text = fmt::format("documents of {} tokens and their questions are {}; the model's context is {}", recipe.context, n, n_ctx),
-                   .help = "a smaller --set context="});
+      if (n > n_ctx) refuse_length(n);
     }
   }
   return documents;
@@ -196,12 +203,12 @@ int train(const Arguments& arguments) {
                         .for_each = for_each_on(runtime.executor()),
                         .stop = &stop_requested(),
                         .say = [&](const TrainingProgress& progress) { bar.show(progress); }};
-  WorkFolder folder(wanted.out + ".training", identity_of(facts, wanted, runtime));
+  WorkFolder folder(work_folder_of(wanted), identity_of(facts, wanted, runtime));
   const auto trained = tenure::train(job, folder);
   if (!trained) return exit_stopped;
   facts.insert(facts.end(), notes.begin(), notes.end());
-  replace_file(wanted.out, weights_output(trainable->layers(), *trained, facts));
   replace_file(wanted.out + ".html", render(page_of(fs::path(wanted.out).filename().string(), facts, *trained)));
+  replace_file(wanted.out, weights_output(trainable->layers(), *trained, facts));
   folder.remove();
   print(fmt::format("{}: {}, {:.0f} s\n", wanted.out, summary_of(*trained), bar.seconds()));
   return exit_ok;

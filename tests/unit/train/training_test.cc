@@ -3,11 +3,11 @@
 
 #include <doctest/doctest.h>
 
-#include <cmath>
-#include <thread>
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
 
-#include "engine/hot_arena.h"
-#include "train/bfloat16.h"
+#include "engine/engine.h"
 #include "train/lent_products.h"
 #include "train/row_recorder.h"
 #include "train/weights_output.h"

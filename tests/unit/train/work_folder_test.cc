@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include <filesystem>
-#include <fstream>
+#include <functional>
 
 #include "error/error.h"
 
