@@ -97,6 +97,7 @@ Verdict refused(const Error& error, Rule rule) {
     case Code::plugin_manifest:
     case Code::plugin_not_found:
     case Code::unsupported_combination:
+    case Code::weights_unfit:
       return {.outcome = Outcome::unavailable, .text = text};
     case Code::plugin_abi:
       // needs() is the only hook with this code.

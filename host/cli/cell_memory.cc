@@ -6,6 +6,7 @@
 
 #include "engine/footprint.h"
 #include "engine/kv_memory.h"
+#include "graph/policy_weights.h"
 #include "graph/runtime.h"
 #include "manifest/manifest.h"
 #include "weights/model_source.h"
@@ -109,7 +110,10 @@ std::vector<StageMemory> MemoryPlanner::cell(const CellPlan& cell) {
   for (const StagePlan& stage : cell.stages) {
     const StageWork work = work_of(stage, config.n_ctx);
     if (work.policy == nullptr) continue;
-    const Policy policy(library(work.policy->plugin, PluginKind::policy), info.abi(), work.policy->params);
+    const Library& of_policy = library(work.policy->plugin, PluginKind::policy);
+    const auto weights = PolicyWeights::open(of_policy.file(), work.policy->params, config);
+    const Policy policy(of_policy, info.abi(), work.policy->params,
+                        {.backend = &backend, .weights = weights ? &weights->tensors() : nullptr});
     const PolicySettings settings = policy_settings(*work.policy, policy);
     SessionScript script;
     script.policy = &settings;

@@ -14,6 +14,7 @@
 #include "error/error.h"
 #include "graph/request_source.h"
 #include "graph/run.h"
+#include "graph/policy_weights.h"
 #include "graph/run_manifest.h"
 #include "record/file_io.h"
 #include "tensor/sha256.h"
@@ -170,7 +171,7 @@ RunOutcome run_pipeline(const RunWish& wish) {
   PluginSearch search = search_plugins(search_folders({wish.plugin_dirs.begin(), wish.plugin_dirs.end()}));
   const Plan plan = plan_of(wish.source, search);
   const std::vector<std::string> inputs = input_files(plan);
-  auto manifest = nlohmann::json::parse(run_manifest(plan, {.files = inputs, .plugins = plugin_hashes(plan, search)}));
+  auto manifest = nlohmann::json::parse(run_manifest(plan, {.files = inputs, .plugins = plugin_hashes(plan, search), .weights = weights_files(plan, search)}));
   manifest["invocation"] = invocation_json(wish);
   std::vector<std::string> free_keys = free_manifest_keys();
   free_keys.push_back("invocation");

@@ -91,6 +91,12 @@ std::vector<TrainingDocument> documents_of(const TrainArguments& train, const Re
                         .n_random = recipe.random_runs,
                         .n_repeats = recipe.repeats,
                         .n_continuation = recipe.continuation};
+  const auto refuse_length = [&](size_t n) {
+    throw Error({.code = Code::usage,
+                 .text = fmt::format("documents of context = {} tokens and their questions are {}; the model's context is {}", recipe.context, n, n_ctx),
+                 .help = "a smaller --set context="});
+  };
+  if (recipe.context >= n_ctx) refuse_length(recipe.context);  // before a text is searched for as much
   std::vector<TrainingDocument> documents;
   for (const auto& [set, n] : {std::pair{DocumentSet::training, recipe.documents}, std::pair{DocumentSet::held_out, recipe.held_out}}) {
     if (n == 0) continue;
@@ -101,10 +107,7 @@ std::vector<TrainingDocument> documents_of(const TrainArguments& train, const Re
   for (const TrainingDocument& document : documents) {
     for (const TrainingQuestion& question : document.questions) {
       const size_t n = document.ids.size() + question.lead.size() + question.answer.size();
-      if (n <= n_ctx) continue;
-      throw Error({.code = Code::usage,
-                   .text = fmt::format("documents of {} tokens and their questions are {}; the model's context is {}", recipe.context, n, n_ctx),
-                   .help = "a smaller --set context="});
+      if (n > n_ctx) refuse_length(n);
     }
   }
   return documents;

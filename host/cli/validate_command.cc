@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/plan_loading.h"
 #include "cli/streams.h"
+#include "graph/policy_weights.h"
 
 namespace tenure::cli {
 namespace {
@@ -36,6 +37,7 @@ std::string counted(size_t n, std::string_view thing) {
 int validate(const Arguments& arguments) {
   const Plan plan = load_pipeline(arguments).plan;
   note_missing_models(plan);
+  weights_files(plan, plugin_search(arguments));
   print(fmt::format("ok: {}, {}\n", counted(plan.cells.size(), "cell"), counted(n_stages(plan), "stage")));
   return exit_ok;
 }

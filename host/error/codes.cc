@@ -38,6 +38,8 @@ constexpr CodeInfo table[] = {
      "The run directory was started with a different plan, model, plugin or input. Use another --out, or restore what changed."},
     {Code::unsupported_combination, exit_plan, "combination not supported", "These values cannot be used together."},
     {Code::bad_alert, exit_plan, "bad alert", "An alert names no limit, or a figure that running requests do not have."},
+    {Code::weights_unfit, exit_plan, "no weights for this model",
+     "The file that a policy's parameter of type \"weights\" names is absent, or was trained for another model or policy."},
     {Code::plugin_not_found, exit_unavailable, "plugin not found", "No plugin of that id in any searched folder; `tenure plugin doctor` shows the search."},
     {Code::plugin_manifest, exit_unavailable, "bad plugin manifest", "The manifest beside the library is absent or malformed."},
     {Code::plugin_refused, exit_unavailable, "plugin refused", "The plugin declined the model, the configuration or the machine."},

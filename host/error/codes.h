@@ -50,6 +50,7 @@ enum class Code : uint16_t {
   run_differs = 124,
   unsupported_combination = 125,
   bad_alert = 126,
+  weights_unfit = 127,
   // 02xx: plugins and backends (69; manifest errors 78 only where the pipeline is at fault)
   plugin_not_found = 201,
   plugin_manifest = 202,

@@ -50,6 +50,7 @@ std::string run_manifest(const Plan& plan, const RunInputs& inputs) {
       {"model_sha256", hashes_of_models(models)},
       {"input_sha256", hashes_of(inputs.files)},
       {"plugin_sha256", std::move(plugins)},
+      {"weights_sha256", hashes_of(inputs.weights)},
       {"build", build_id},
       {"machine", {{"host", machine.nodename}, {"kernel", machine.release}, {"arch", machine.machine}, {"threads", usable_threads()}}},
   };

@@ -12,6 +12,7 @@ namespace tenure {
 struct RunInputs {
   std::vector<std::string> files;                             // every input file, in reading order; "-" = standard input
   std::vector<std::pair<std::string, std::string>> plugins;   // id → sha256 of its library
+  std::vector<std::string> weights;                           // files that policies' parameters name
 };
 
 // The plan flattened, sha256 of model and inputs, plugins, build and machine. Throws Error when a file cannot be read.

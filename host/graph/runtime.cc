@@ -6,6 +6,7 @@
 
 #include "engine/threads.h"
 #include "error/error.h"
+#include "graph/policy_weights.h"
 #include "plugin/trainable.h"
 
 namespace tenure {
@@ -171,9 +172,11 @@ std::string Runtime::key_of(const PolicyPlan& plan) {
 }
 
 // What can be said against a policy before the weights are read.
-std::unique_ptr<Policy> Runtime::make_policy(const PolicyPlan& plan) {
-  auto policy = std::make_unique<Policy>(library(plan.plugin, PluginKind::policy), info_->abi(), plan.params,
-                                         PolicyLoan{.backend = backend_.get()});
+Runtime::MadePolicy Runtime::make_policy(const PolicyPlan& plan) {
+  const Library& of_policy = library(plan.plugin, PluginKind::policy);
+  std::unique_ptr<PolicyWeights> weights = PolicyWeights::open(of_policy.file(), plan.params, info_->config());
+  const PolicyLoan loan{.backend = backend_.get(), .weights = weights ? &weights->tensors() : nullptr};
+  auto policy = std::make_unique<Policy>(of_policy, info_->abi(), plan.params, loan);
   if (policy->manifest().needs.location == Location::device) {
     throw Error(Code::plugin_refused, fmt::format("policy \"{}\" works on the device, and this host lends no tensor ops yet", plan.name));
   }
@@ -186,7 +189,7 @@ std::unique_ptr<Policy> Runtime::make_policy(const PolicyPlan& plan) {
     throw Error(Code::plugin_refused,
                 fmt::format("policy \"{}\" reads cached keys or values, which only granularity \"kv_head\" can show it", plan.name));
   }
-  return policy;
+  return {.weights = std::move(weights), .policy = std::move(policy)};
 }
 
 std::unique_ptr<Trainable> Runtime::make_trainable(const std::string& plugin, std::vector<ParamValue> params) {
@@ -201,14 +204,14 @@ std::unique_ptr<Trainable> Runtime::make_trainable(const std::string& plugin, st
 
 void Runtime::load_policy(const PolicyPlan& plan) {
   LoadedPolicy& loaded = policies_[key_of(plan)];
-  if (loaded.policy) return;
-  std::unique_ptr<Policy> policy = make_policy(plan);
-  std::unique_ptr<Policy> inner = plan.inner ? make_policy(*plan.inner) : nullptr;
-  if (const std::string why = inner ? why_not_wrap(*policy, *inner) : ""; !why.empty()) {
+  if (loaded.outer.policy) return;
+  MadePolicy outer = make_policy(plan);
+  MadePolicy inner = plan.inner ? make_policy(*plan.inner) : MadePolicy{};
+  if (const std::string why = inner.policy ? why_not_wrap(*outer.policy, *inner.policy) : ""; !why.empty()) {
     throw Error(Code::unsupported_combination,
                 fmt::format("policy \"{}\" cannot wrap \"{}\": {}", plan.name, plan.inner->name, why));
   }
-  loaded.settings = policy_settings(plan, *policy, inner.get());
+  loaded.settings = policy_settings(plan, *outer.policy, inner.policy.get());
   const auto& layers = info_->config().layers;
   const auto has_window = [](const LayerConfig& layer) { return layer.window != 0; };
   if (loaded.settings.needs().rebuild && std::any_of(layers.begin(), layers.end(), has_window)) {
@@ -223,7 +226,7 @@ void Runtime::load_policy(const PolicyPlan& plan) {
   }
   check_pages(*backend_, plan, info_->config());
   loaded.inner = std::move(inner);
-  loaded.policy = std::move(policy);
+  loaded.outer = std::move(outer);
 }
 
 const PolicySettings& Runtime::policy(const PolicyPlan& plan) const { return policies_.at(key_of(plan)).settings; }

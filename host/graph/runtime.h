@@ -20,6 +20,7 @@
 
 namespace tenure {
 
+class PolicyWeights;
 class Trainable;
 
 // A policy of the plan as sessions take it; `policy` outlives the result.
@@ -57,7 +58,12 @@ class Runtime {
   void load_backend(const BackendPlan& plan);
   // Everything of a model but its weights; the file they are in, or nothing when the model is loaded already.
   std::unique_ptr<ModelSource> open_model(const ModelPlan& plan);
-  std::unique_ptr<Policy> make_policy(const PolicyPlan& plan);
+  // A policy and what it is lent.
+  struct MadePolicy {
+    std::unique_ptr<PolicyWeights> weights;  // nothing when it takes none
+    std::unique_ptr<Policy> policy;
+  };
+  MadePolicy make_policy(const PolicyPlan& plan);
   void load_policy(const PolicyPlan& plan);
   void check_memory(const CellPlan& cell);
   static std::string key_of(const PolicyPlan& plan);
@@ -73,8 +79,7 @@ class Runtime {
   std::unique_ptr<Language> language_;
   std::unique_ptr<Model> model_;
   struct LoadedPolicy {
-    std::unique_ptr<Policy> policy;
-    std::unique_ptr<Policy> inner;
+    MadePolicy outer, inner;  // `inner` may be empty
     PolicySettings settings;
   };
   std::map<std::string, LoadedPolicy> policies_;  // by key_of

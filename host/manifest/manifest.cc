@@ -185,9 +185,17 @@ class ManifestReader {
       if (is_training) table.require("default", "the value of a recipe that says nothing of it");
       table.finish();
       check_name(spec, table, host_names, names);
+      check_weights(spec, table, is_training || manifest_.kind != PluginKind::policy, specs);
       specs.push_back(std::move(spec));
     }
     return specs;
+  }
+
+  void check_weights(const ParamSpec& spec, TableReader& table, bool takes_none, const std::vector<ParamSpec>& before) {
+    if (spec.type != ParamType::weights) return;
+    const auto is_weights = [](const ParamSpec& other) { return other.type == ParamType::weights; };
+    if (takes_none || std::any_of(before.begin(), before.end(), is_weights))
+      table.bad_value(*table.take("type"), "another type: a policy takes one file of weights, and nothing else does");
   }
 
   void check_name(const ParamSpec& spec, TableReader& table, const std::vector<std::string>& host_names,

@@ -32,11 +32,6 @@ bool within(const ParamSpec& spec, double value) {
   return !(spec.min && value < *spec.min) && !(spec.max && value > *spec.max);
 }
 
-// Builtin weights are named, not files of the user's.
-bool is_builtin(std::string_view path) {
-  return path == "builtin" || path.starts_with("builtin:");
-}
-
 // Turns one TOML value into a value of the spec's type; findings go to the reader.
 class ParamReader {
  public:
@@ -59,6 +54,7 @@ class ParamReader {
       case ParamType::enumeration:
         return read_enumeration();
       case ParamType::path:
+      case ParamType::weights:
         return read_path();
       case ParamType::size:
         if (const auto v = table_.size(member_.key); v && in_range(static_cast<double>(*v))) {
@@ -113,7 +109,8 @@ class ParamReader {
   std::optional<ParamValue> read_path() {
     const auto path = table_.text(member_.key);
     if (!path) return std::nullopt;
-    if (is_builtin(*path) || !value_.place.source) return made(*path);
+    const bool is_named = spec_.type == ParamType::weights && is_builtin(*path);
+    if (is_named || !value_.place.source) return made(*path);
     return made((value_.place.source->folder() / *path).lexically_normal().string());
   }
 
@@ -199,6 +196,10 @@ bool has_limits(ParamType type) {
 
 }  // namespace
 
+bool is_builtin(std::string_view weights) {
+  return weights == "builtin" || weights.starts_with("builtin:");
+}
+
 std::vector<ParamValue> validate(const std::vector<ParamSpec>& schema, TableReader& table) {
   std::vector<ParamValue> values;
   for (const ParamSpec& spec : schema) {
@@ -217,7 +218,7 @@ ParamSpec read_param_spec(TableReader& table) {
   ParamSpec spec;
   const TomlMember* name = table.require("name", "the parameter's key in a pipeline");
   if (name) spec.name = table.text("name").value_or("");
-  table.require("type", "bool, int, float, string, enum, path, list, size or duration");
+  table.require("type", "bool, int, float, string, enum, path, list, size, duration or weights");
   const auto type = table.choice<ParamType>("type");
   spec.unit = table.text("unit").value_or("");
   spec.doc = table.text("doc").value_or("");

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -16,19 +17,20 @@ class Findings;
 class TableReader;
 struct TomlValue;
 
-enum class ParamType { boolean, integer, real, string, enumeration, path, list, size, duration };
+enum class ParamType { boolean, integer, real, string, enumeration, path, list, size, duration, weights };
 template <>
 inline constexpr Choice<ParamType> choices<ParamType>[] = {
     {"bool", ParamType::boolean},  {"int", ParamType::integer}, {"float", ParamType::real},
     {"string", ParamType::string}, {"path", ParamType::path},   {"enum", ParamType::enumeration},
-    {"list", ParamType::list},     {"size", ParamType::size},   {"duration", ParamType::duration}};
+    {"list", ParamType::list},     {"size", ParamType::size},   {"duration", ParamType::duration},
+    {"weights", ParamType::weights}};
 
 // What a list holds: one kind of scalar throughout.
 using ParamScalar = std::variant<bool, int64_t, double, std::string>;
 
 // boolean: bool · integer: int64_t · size: int64_t bytes · duration: int64_t nanoseconds · real: double,
-// finite · string, enumeration: std::string · path: absolute, or "builtin" / "builtin:NAME" as written ·
-// list: vector.
+// finite · string, enumeration: std::string · path: absolute · weights: absolute, or "builtin" / "builtin:NAME" as
+// written · list: vector.
 struct ParamValue {
   std::string name;
   ParamType type = ParamType::string;
@@ -54,6 +56,9 @@ std::vector<ParamValue> validate(const std::vector<ParamSpec>& schema, TableRead
 
 // Reads one [[param]] table of a manifest.
 ParamSpec read_param_spec(TableReader&);
+
+// "builtin" or "builtin:NAME": weights that come with a plugin, not a file of the user's.
+bool is_builtin(std::string_view weights);
 
 // Canonical text: true · 12 · 0.5 · as written · 24 MiB · 20 ms · [a, b].
 std::string to_text(const ParamValue&);

@@ -1,12 +1,17 @@
 #include "plugin/host_services.h"
 
+#include <fmt/format.h>
 #include <tenure/entry.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstdlib>
+#include <cstring>
 #include <utility>
 
 #include "plugin/backend.h"
+#include "plugin/call.h"
+#include "plugin/lent_tensors.h"
 
 namespace tenure {
 namespace {
@@ -80,6 +85,7 @@ const void* HostServices::query(const tenure_host* self, tenure_str service_id, 
   static constexpr tenure_mem_service mem{{sizeof mem, 1, 0}, alloc, free};
   static constexpr tenure_exec_service exec{{sizeof exec, 1, 0}, n_workers, parallel_for, hot_begin, hot_end};
   static constexpr tenure_rng_service rng{{sizeof rng, 1, 0}, random_bits, random_uniform};
+  static constexpr tenure_weights_service weights{{sizeof weights, 1, 0}, tensor};
   static constexpr tenure_nn_service nn{{sizeof nn, 1, 0}, net_create, net_destroy, net_run};
   static constexpr tenure_gemm_service product{{sizeof product, 1, 0}, gemm};
   const std::string_view id(service_id.ptr, service_id.len);
@@ -88,6 +94,7 @@ const void* HostServices::query(const tenure_host* self, tenure_str service_id, 
   if (id == "tenure.mem/1") return &mem;
   if (id == "tenure.exec/1") return &exec;
   if (id == "tenure.rng/1") return &rng;
+  if (id == "tenure.weights/1") return scope_of(self).weights != nullptr ? &weights : nullptr;
   const Backend* backend = scope_of(self).backend;
   if (backend == nullptr) return nullptr;
   if (id == "tenure.nn/1") return backend->lends_nets() ? &nn : nullptr;
@@ -156,6 +163,19 @@ void HostServices::hot_begin(const tenure_host* host) {
 void HostServices::hot_end(const tenure_host* host) {
   const Executor& executor = of(host).loan_.executor;
   executor.hot_end(executor.ctx);
+}
+
+tenure_status HostServices::tensor(const tenure_host* host, tenure_str name, tenure_tensor* out, tenure_error* error) {
+  const LentTensors& lent = *scope_of(host).weights;
+  const std::string_view wanted(name.ptr, name.len);
+  for (const tenure_tensor& tensor : lent.tensors) {
+    if (std::string_view(tensor.name.ptr, tensor.name.len) != wanted) continue;
+    tenure_tensor full = tensor;
+    full.head = out->head;
+    std::memcpy(out, &full, std::min<size_t>(out->head.struct_size, sizeof full));
+    return TENURE_OK;
+  }
+  return tell_plugin(error, TENURE_INVALID_CONFIG, "tensor", fmt::format("{} has no tensor \"{}\"", lent.file, wanted));
 }
 
 tenure_status HostServices::net_create(const tenure_host* host, const tenure_net_config* config, tenure_net** out,

@@ -44,11 +44,13 @@ float random_uniform(uint64_t seed, uint64_t counter);
 
 class Backend;
 class HostServices;
+struct LentTensors;
 
 // What the services of one tenure_host work on: its ctx.
 struct HostScope {
   const HostServices* library;       // whose account and log
   const Backend* backend = nullptr;  // of a policy's host; NULL: nothing of a backend is lent
+  const LentTensors* weights = nullptr;  // of a policy's host; NULL: it has no parameter of type "weights"
 };
 
 // Its address is what plugins hold, so it stays where it is. Lives as long as the library's plugins.
@@ -75,6 +77,7 @@ class HostServices {
   static void parallel_for(const tenure_host*, uint32_t n_tasks, tenure_task task, void* ctx);
   static void hot_begin(const tenure_host*);
   static void hot_end(const tenure_host*);
+  static tenure_status tensor(const tenure_host*, tenure_str name, tenure_tensor* out, tenure_error*);
   static tenure_status net_create(const tenure_host*, const tenure_net_config*, tenure_net** out, tenure_error*);
   static void net_destroy(const tenure_host*, tenure_net*);
   static tenure_status net_run(const tenure_host*, tenure_net*, const tenure_net_rows*, tenure_error*);

@@ -173,7 +173,7 @@ PolicySequence::~PolicySequence() {
 Policy::Policy(const Library& library, const tenure_model_info& model, std::vector<ParamValue> params, const PolicyLoan& loan)
     : handle_(std::make_unique<PolicyHandle>()) {
   handle_->library = &library;
-  handle_->scope = {.library = &library.services(), .backend = loan.backend};
+  handle_->scope = {.library = &library.services(), .backend = loan.backend, .weights = loan.weights};
   handle_->host = library.services().host_of(handle_->scope);
   handle_->manifest = library.manifest();
   take_table(library, *handle_);

@@ -40,6 +40,7 @@ struct PolicyNeeds {
 // What a policy is lent beside its library's services. It outlives the policy and stays where it is.
 struct PolicyLoan {
   const Backend* backend = nullptr;  // what the policy runs on; NULL: nothing of a backend is lent
+  const LentTensors* weights = nullptr;  // of its parameter of type "weights", if it has one
 };
 
 struct PolicyHandle;

@@ -62,8 +62,8 @@ struct ModelConfig {
   bool tied_head = false;           // the output matrix is the embedding
   std::vector<LayerConfig> layers;  // (n_layers)
   uint64_t weights_bytes = 0;       // of all tensors, as stored in the file
-  // sha256 (64 hex digits) of the numbers above that shape the computation: equal for the same model in another
-  // quantisation. What learned policies' weights are matched by.
+  // What learned policies' weights are matched by: equal for the same model in another quantisation. As read from a file, a
+  // sha256 (64 hex digits) of the numbers above that shape the computation; ModelSource adds the norms (model_weights.h).
   std::string fingerprint;
 
   // Sets what the architecture's traits say of the computation; architecture and n_embd are known.

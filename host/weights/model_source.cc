@@ -18,10 +18,12 @@ class GgufSource final : public ModelSource {
   explicit GgufSource(GgufFile file) : file_(std::move(file)) {}
 
   const std::string& name() const override { return file_.name(); }
-  ModelConfig config() const override { return read_model_config(file_); }
   TokenizerMetadata tokenizer() const override { return read_tokenizer_metadata(file_); }
   ModelWeights weights(const ModelConfig& config) const override { return read_model_weights(file_, config); }
   void drop(std::span<const std::byte> part) const noexcept override { file_.drop(part); }
+
+ protected:
+  ModelConfig read_config() const override { return read_model_config(file_); }
 
  private:
   GgufFile file_;
@@ -44,6 +46,12 @@ std::unique_ptr<ModelSource> ModelSource::open(const std::string& path) {
         .help = "name the folder that holds them"});
   }
   return std::make_unique<GgufSource>(GgufFile::open(path));
+}
+
+ModelConfig ModelSource::config() const {
+  ModelConfig config = read_config();
+  config.fingerprint = fingerprint_of(config, weights(config));
+  return config;
 }
 
 std::string model_sha256(const std::string& path) {

@@ -21,13 +21,18 @@ class ModelSource {
   virtual ~ModelSource() = default;
 
   virtual const std::string& name() const = 0;  // what errors call it
-  // These throw as read_model_config, read_tokenizer_metadata and read_model_weights do.
-  virtual ModelConfig config() const = 0;
+  // These throw as read_model_config, read_tokenizer_metadata and read_model_weights do; config() as the last one, too, for the
+  // norms are part of its fingerprint.
+  ModelConfig config() const;
   virtual TokenizerMetadata tokenizer() const = 0;
   virtual ModelWeights weights(const ModelConfig&) const = 0;
 
   // Takes the whole pages inside `part` out of memory, after a backend made its own copy.
   virtual void drop(std::span<const std::byte> part) const noexcept = 0;
+
+ protected:
+  // Sealed by its sizes alone.
+  virtual ModelConfig read_config() const = 0;
 };
 
 // What names the bytes a model was read from, 64 hex digits: a file's sha256; of a folder the sha256 of the

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "error/error.h"
+#include "tensor/sha256.h"
 #include "weights/gguf.h"
 
 namespace tenure {
@@ -138,6 +139,13 @@ LayerWeights read_layer(TensorReader& tensors, const ModelConfig& config, uint32
 }
 
 }  // namespace
+
+std::string fingerprint_of(const ModelConfig& config, const ModelWeights& weights) {
+  std::string text = config.fingerprint;
+  for (const LayerWeights& layer : weights.layers) text += sha256_hex(layer.attn_norm.bytes) + sha256_hex(layer.ffn_norm.bytes);
+  text += sha256_hex(weights.output_norm.bytes);
+  return sha256_hex(std::as_bytes(std::span(text)));
+}
 
 TensorView rows_of(const TensorView& tensor, uint64_t first, uint64_t n) {
   const uint32_t outermost = tensor.n_dims - 1;

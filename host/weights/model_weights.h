@@ -2,6 +2,7 @@
 // so their shape[] is {n_in, n_out}; any Dtype but i32 and u8. Norms and biases are f32.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "tensor/dtype.h"
@@ -35,6 +36,12 @@ struct ModelWeights {
   TensorView output;       // (n_vocab, n_embd); the bytes of token_embd when the head is tied
   std::vector<LayerWeights> layers;
 };
+
+// What a model is known by, whatever its matrices were quantised to (64 hex digits): its sizes, which `config` was sealed by,
+// and the weights of its blocks' norms, which are f32 in every GGUF file. A fine-tune that left the norms alone has its model's;
+// a folder of safetensors has a GGUF file's only where both store the rows of q and k in one order (not so in llama's family,
+// where what learns from queries and keys does not fit both either).
+std::string fingerprint_of(const ModelConfig& config, const ModelWeights& weights);
 
 // Some of a matrix's rows, or of a vector's elements: families that fuse projections store them one after the other.
 TensorView rows_of(const TensorView& tensor, uint64_t first, uint64_t n);

@@ -17,10 +17,12 @@ class SafetensorsSource final : public ModelSource {
   explicit SafetensorsSource(const std::string& folder);
 
   const std::string& name() const override { return folder_; }
-  ModelConfig config() const override { return model_.config; }
   TokenizerMetadata tokenizer() const override;
   ModelWeights weights(const ModelConfig&) const override;
   void drop(std::span<const std::byte> part) const noexcept override { tensors_.drop(part); }
+
+ protected:
+  ModelConfig read_config() const override { return model_.config; }
 
  private:
   std::string folder_;  // without a slash at its end

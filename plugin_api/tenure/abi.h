@@ -104,7 +104,7 @@ enum {
   TENURE_VALUE_BOOL = 1,     /* i: 0 or 1 */
   TENURE_VALUE_INT = 2,      /* i */
   TENURE_VALUE_FLOAT = 3,    /* f */
-  TENURE_VALUE_STRING = 4,   /* s; also enum and path (absolute) */
+  TENURE_VALUE_STRING = 4,   /* s; also enum, path (absolute) and weights (as written) */
   TENURE_VALUE_LIST = 5,     /* list, n_list */
   TENURE_VALUE_SIZE = 6,     /* i: bytes */
   TENURE_VALUE_DURATION = 7  /* i: nanoseconds */

@@ -1,6 +1,7 @@
 /* What the host lends to plugins: services by id, each with its own table. A service that a plugin asks for and the host
  * lacks is NULL; log, mem, exec and rng are always there. A policy is created with a tenure_host of its own, which also
- * reaches what the policy runs on: nn and gemm are there when its backend has them.
+ * reaches what the policy works with: nn and gemm are there when its backend has them, weights when its manifest has a
+ * parameter of type "weights".
  */
 #ifndef TENURE_HOST_H
 #define TENURE_HOST_H
@@ -64,17 +65,35 @@ typedef struct tenure_rng_service {
   float (*uniform)(uint64_t seed, uint64_t counter);
 } tenure_rng_service;
 
+/* ---- tenure.weights/1 ---- The tensors of the file that the policy's parameter of type "weights" names. The host has found,
+ * opened and checked it: it was made for this policy and model, its types are known, every value is finite. */
+typedef struct tenure_tensor {
+  tenure_head head;
+  tenure_str name; /* this and data live as long as the policy */
+  uint32_t dtype;  /* TENURE_F32, F16, BF16 */
+  uint32_t n_dims; /* 1 to 4 */
+  uint64_t shape[4]; /* (n_dims) rows first */
+  const void* data;  /* row-major, contiguous, aligned to its element's size */
+  uint64_t bytes;
+} tenure_tensor;
+
+typedef struct tenure_weights_service {
+  tenure_head head;
+  /* [any] *out: the caller's, its head set. TENURE_INVALID_CONFIG: the file has no such tensor; the error names both. */
+  tenure_status (*tensor)(const tenure_host* host, tenure_str name, tenure_tensor* out, tenure_error* error);
+} tenure_weights_service;
+
 /* ---- tenure.nn/1 ---- Small networks by the policy's backend: matrices one after the other, an activation between them. Packed
  * once, and run by the kernels that run the model: a head of two matrices on every token costs a few percent of prefill. */
 typedef struct tenure_net tenure_net; /* owner: who created it, until net_destroy */
 
 typedef struct tenure_matrix {
-  uint32_t dtype; /* TENURE_F32, F16, BF16 */
+  uint32_t dtype; /* TENURE_F32: products in f32; F16, BF16: they may be of numbers rounded to bf16 */
   uint32_t reserved0;
   uint64_t n_out;
   uint64_t n_in;
   const void* data;  /* (n_out, n_in) row-major, contiguous */
-  const float* bias; /* (n_out) added to the products, or NULL */
+  const void* bias;  /* (n_out) of the same dtype, added to the products; or NULL */
 } tenure_matrix;
 
 typedef struct tenure_net_config {

@@ -83,6 +83,7 @@ struct Device {
   const Kernels* kernels = nullptr;
   const PrefillProducts* prefill = nullptr;  // NULL: prefill rows go through `kernels`
   const AttendKernels* attend_kernels = nullptr;
+  const PairProducts* pair_products = nullptr;  // of lent networks; NULL: `kernels` does them all
   std::string name;
   std::string code_path;
   Workspace workspace;

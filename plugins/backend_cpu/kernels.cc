@@ -2,6 +2,7 @@
 
 #include "amx.h"
 #include "code_path.h"
+#include "net_products.h"
 
 namespace tenure::cpu {
 namespace {
@@ -40,6 +41,12 @@ const Kernels* choose_kernels(const char* forced) {
 
 const PrefillProducts* choose_prefill_products(const char* forced) {
   return choose(forced).prefill;
+}
+
+const PairProducts* choose_pair_products(const char* forced) {
+  const Candidate chosen = choose(forced);
+  const bool has_pairs = chosen.kernels == &kAvx512Kernels && __builtin_cpu_supports("avx512bf16");
+  return has_pairs ? &kAvx512PairProducts : nullptr;
 }
 
 }  // namespace tenure::cpu

@@ -52,6 +52,16 @@ float f16_to_f32(uint16_t half) {
   return std::bit_cast<float>(sign | ((magnitude << 13) + (112u << 23)));
 }
 
+float plain_value(uint32_t dtype, const uint8_t* from) {
+  uint16_t half;
+  std::memcpy(&half, from, 2);
+  if (dtype == TENURE_F16) return f16_to_f32(half);
+  if (dtype == TENURE_BF16) return std::bit_cast<float>(uint32_t{half} << 16);
+  float value;
+  std::memcpy(&value, from, 4);
+  return value;
+}
+
 uint64_t source_row_bytes(uint32_t dtype, uint32_t n_in) {
   const BlockFormat format = block_format(dtype);
   if (format.k == 0 || n_in % format.k != 0) return 0;
@@ -122,16 +132,6 @@ void pack_lane(const PackedMatrix& matrix, const GroupView& view, const uint8_t*
       std::memcpy(const_cast<uint8_t*>(to), value, n);
     });
   }
-}
-
-float plain_value(uint32_t dtype, const uint8_t* from) {
-  uint16_t half;
-  std::memcpy(&half, from, 2);
-  if (dtype == TENURE_F16) return f16_to_f32(half);
-  if (dtype == TENURE_BF16) return std::bit_cast<float>(uint32_t{half} << 16);
-  float value;
-  std::memcpy(&value, from, 4);
-  return value;
 }
 
 }  // namespace

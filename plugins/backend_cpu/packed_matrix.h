@@ -125,5 +125,7 @@ void pack_panel(const PackedMatrix& matrix, const uint8_t* source, uint32_t pane
 void unpack_row(const PackedMatrix&, uint32_t row, float* out);
 
 float f16_to_f32(uint16_t);
+// An element of a plain type: f32, f16 or bf16.
+float plain_value(uint32_t dtype, const uint8_t* from);
 
 }  // namespace tenure::cpu

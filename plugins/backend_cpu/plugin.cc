@@ -112,6 +112,7 @@ tenure_status create(const tenure_host* host, const tenure_config*, tenure_backe
     device.kernels = kernels;
     device.prefill = choose_prefill_products(forced);
     device.attend_kernels = attend_kernels;
+    device.pair_products = choose_pair_products(forced);
     device.name = cpu_name() + ", " + std::to_string(device.exec.n_workers()) + " threads";
     device.code_path = device.prefill ? device.prefill->name : kernels->name;
     if (device.code_path != attend_kernels->name) device.code_path += std::string("+") + attend_kernels->name;
@@ -386,7 +387,7 @@ tenure_status net_create(tenure_backend* self, const tenure_net_config* config, 
     const std::string why = Net::fault(known);
     if (!why.empty()) return fail(error, TENURE_UNSUPPORTED, "net_create", why);
     Device& device = self->device;
-    auto net = std::make_unique<tenure_net>(Net(known, device.exec));
+    auto net = std::make_unique<tenure_net>(Net(known, {device.kernels, device.pair_products}, device.exec));
     device.net_scratch.reserve(device.exec.n_workers(), net->net.widest());
     *out = net.release();
     return TENURE_OK;
@@ -403,7 +404,7 @@ tenure_status net_run(tenure_backend* self, tenure_net* net, const tenure_net_ro
     const tenure_net_rows known = known_part(rows);
     const std::string why = net->net.fault(known);
     if (!why.empty()) return fail(error, TENURE_UNSUPPORTED, "net_run", why);
-    net->net.run(*self->device.kernels, self->device.exec, self->device.net_scratch, known);
+    net->net.run(self->device.exec, self->device.net_scratch, known);
     return TENURE_OK;
   });
 }

@@ -1,10 +1,74 @@
-#include <stddef.h>
+/* KVzap. "KVzap: Fast, Adaptive, and Faithful KV Cache Pruning", 2026, arXiv 2601.07891: a surrogate says from the attention's
+ * input h, once for each token and KV head, the log of the importance that KVzip finds by reading the context a second time.
+ * Linear: W1 h + b1. MLP: W2 gelu(W1 h + b1) + b2. Which of the two a weights file holds, its tensors say.
+ *
+ * Deviations: a budget in place of the paper's threshold on the score (budget_scope = "global" shares it among all heads as a
+ * threshold would); what the surrogates learn is in training.c. The last n_recent = 128 tokens stay, as in the paper.
+ */
 #include <tenure/entry.h>
-#include <tenure/policy.h>
+#include <tenure/learned_scorer.h>
 
 #include "training.h"
 
-static const tenure_policy_api api = {.head = {.struct_size = sizeof api, .rev = 1}};
+struct tenure_policy {
+  const tenure_mem_service* mem;
+  tenure_learned_scorer scorer;
+};
+
+static tenure_status make_surrogate(tenure_policy* self, const tenure_model_info* model, uint32_t layer, tenure_error* error) {
+  const uint32_t n_kv_heads = tenure_layer_at(model, layer)->n_kv_heads;
+  tenure_learned_scorer* scorer = &self->scorer;
+  tenure_tensor second;
+  const int is_linear = tenure_learned_tensor(scorer, layer, "w2", &second, NULL) != TENURE_OK;
+  tenure_matrix w[2];
+  tenure_status status = tenure_learned_matrix(scorer, layer, "w1", is_linear ? n_kv_heads : 0, model->n_embd, &w[0], error);
+  if (status == TENURE_OK) status = tenure_learned_bias(scorer, layer, "b1", &w[0], error);
+  if (status == TENURE_OK && !is_linear) status = tenure_learned_matrix(scorer, layer, "w2", n_kv_heads, w[0].n_out, &w[1], error);
+  if (status == TENURE_OK && !is_linear) status = tenure_learned_bias(scorer, layer, "b2", &w[1], error);
+  return status == TENURE_OK ? tenure_learned_net(scorer, layer, TENURE_ACTIVATION_GELU_TANH, is_linear ? 1 : 2, w, error) : status;
+}
+
+static void destroy(tenure_policy* self) {
+  tenure_learned_close(&self->scorer);
+  self->mem->free(self->scorer.host, self);
+}
+
+static tenure_status create(const tenure_host* host, const tenure_model_info* model, const tenure_config* config,
+                            tenure_policy** out, tenure_error* error) {
+  (void)config;
+  const tenure_mem_service* mem = host->query(host, (tenure_str)TENURE_TEXT("tenure.mem/1"), 1);
+  tenure_policy* self = mem->alloc(host, sizeof *self, _Alignof(tenure_policy));
+  if (self == NULL) return TENURE_OOM_HOST;
+  self->mem = mem;
+  tenure_status status = tenure_learned_open(&self->scorer, host, model->n_layers, error);
+  for (uint32_t l = 0; l < model->n_layers && status == TENURE_OK; ++l)
+    if (tenure_layer_at(model, l)->window == 0) status = make_surrogate(self, model, l, error);
+  if (status == TENURE_OK) *out = self;
+  if (status != TENURE_OK) destroy(self);
+  return status;
+}
+
+static tenure_status observe(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
+                             const tenure_evidence* const* evidence, tenure_status* statuses, tenure_error* error) {
+  (void)call;
+  for (uint32_t s = 0; s < n; ++s)
+    statuses[s] = tenure_learned_score(&self->scorer, layer, evidence[s], 1, &evidence[s]->hidden, error);
+  return TENURE_OK;
+}
+
+static tenure_status select_best(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
+                                 const tenure_view* const* views, tenure_keepset* const* keepsets, tenure_status* statuses,
+                                 tenure_error* error) {
+  (void)self, (void)call, (void)views;
+  for (uint32_t s = 0; s < n; ++s) statuses[s] = keepsets[s]->score(keepsets[s], layer, NULL, NULL, error);
+  return TENURE_OK;
+}
+
+static const tenure_policy_api api = {.head = {.struct_size = sizeof api, .rev = 1},
+                                      .create = create,
+                                      .destroy = destroy,
+                                      .observe = observe,
+                                      .select = select_best};
 
 static const void* query(const tenure_plugin* self, tenure_str wanted, uint32_t min_rev) {
   (void)self;

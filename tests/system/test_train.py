@@ -59,7 +59,7 @@ class Train(PipelineCase):
         self.assertEqual({tuple(shape)[0] for name, (shape, _) in tensors.items() if name.endswith("w1")}, {16})
         page = (self.folder / "heads.safetensors.html").read_text(encoding="utf-8")
         n_layers = len({name.split(".")[1] for name in tensors})
-        self.assertEqual(page.count("held-out loss</li>"), n_layers, "a curve for every layer")
+        self.assertEqual(page.count("held-out loss</li>"), n_layers + 1, "a curve for every layer, and one over all layers")
         self.assertFalse((self.folder / "heads.safetensors.training").exists())
 
     def test_every_trainable_policy_and_family(self):

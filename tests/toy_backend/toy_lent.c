@@ -82,7 +82,7 @@ static bool copy_matrix(const tenure_matrix* from, toy_matrix* to) {
                      .bias = calloc(from->n_out, sizeof(float))};
   if (!to->values || !to->bias) return false;
   toy_decode(from->dtype, from->data, from->n_out * from->n_in, to->values);
-  if (from->bias) memcpy(to->bias, from->bias, from->n_out * sizeof(float));
+  if (from->bias) toy_decode(from->dtype, from->bias, from->n_out, to->bias);
   return true;
 }
 

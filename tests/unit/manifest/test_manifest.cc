@@ -101,6 +101,21 @@ TEST_CASE("manifest - the contract's example, every field") {
   CHECK(m.params[0].max == 1.0);
 }
 
+TEST_CASE("manifest - a policy takes one file of weights, a backend none") {
+  const std::string weights = "[[param]]\nname = \"w\"\ntype = \"weights\"\ndefault = \"builtin:small\"\n";
+  const PluginManifest m = parse_manifest(good + weights, "m.toml");
+  CHECK(m.params.back().type == ParamType::weights);
+  CHECK(m.params.back().default_value->value == decltype(ParamValue::value)(std::string("builtin:small")));
+  const std::vector<Diagnostic> twice = findings(good + weights + replaced(weights, "\"w\"", "\"v\""));
+  REQUIRE(twice.size() == 1);
+  CHECK(twice[0].text.find("one file of weights") != std::string::npos);
+  const std::string backend =
+      "manifest = 1\nid = \"mine\"\nkind = \"backend\"\nversion = \"1\"\n[abi]\nmajor = 1\nbuilt = 1\nmin = 1\n"
+      "[binary]\nos = \"linux\"\narch = \"x86_64\"\n";
+  CHECK(findings(backend).empty());
+  CHECK(findings(backend + weights).size() == 1);
+}
+
 TEST_CASE("manifest - chunk_invariant is a promise that must be made") {
   const std::string needs =
       "manifest = 1\nid = \"mine\"\nkind = \"policy\"\nversion = \"1\"\n[abi]\nmajor = 1\nbuilt = 1\nmin = 1\n"

@@ -47,7 +47,7 @@ values = ["fast", "slow"]
 default = "fast"
 [[param]]
 name = "weights"
-type = "path"
+type = "weights"
 default = "builtin"
 [[param]]
 name = "layers"

@@ -2,11 +2,13 @@
 
 #include <doctest/doctest.h>
 
+#include <cstddef>
 #include <cstring>
 #include <set>
 #include <vector>
 
 #include "plugin/backend.h"
+#include "plugin/lent_tensors.h"
 #include "unit/plugin/plugin_fixture.h"
 
 namespace tenure::test {
@@ -138,11 +140,52 @@ TEST_CASE("host services - only a policy's host reaches a backend, and its accou
   CHECK(gemm.gemm(&host, &product, &error) == TENURE_UNSUPPORTED);
   CHECK(contains(error.text, "stride"));
 
+  CHECK(host.query(&host, text("tenure.weights/1"), 1) == nullptr);
+
+  const float identity[] = {1, 0, 0, 1};
+  const tenure_matrix matrix{.dtype = TENURE_F32, .n_out = 2, .n_in = 2, .data = identity};
+  const tenure_net_config config{.head = {.struct_size = sizeof config}, .n_matrices = 1, .activation = 0, .matrices = &matrix};
+  const auto& nn = service<tenure_nn_service>(&host, "tenure.nn/1");
+  tenure_net* net = nullptr;
+  REQUIRE(nn.net_create(&host, &config, &net, nullptr) == TENURE_OK);
+  float row[] = {7, 9}, out[2] = {};
+  const tenure_f32_view part{.data = row, .n_dims = 2, .shape = {1, 2}, .stride = {2, 1}};
+  const tenure_net_rows rows{.head = {.struct_size = sizeof rows}, .n_rows = 1, .n_parts = 1, .parts = &part, .out = out};
+  CHECK(nn.net_run(&host, net, &rows, nullptr) == TENURE_OK);
+  CHECK((out[0] == 7 && out[1] == 9));
+  nn.net_destroy(&host, net);
+
   const auto& mem = service<tenure_mem_service>(&host, "tenure.mem/1");
   void* block = mem.alloc(&host, 100, 8);
   CHECK(services.memory_bytes() == 100);
   mem.free(&host, block);
   CHECK(services.memory_bytes() == 0);
+}
+
+TEST_CASE("host services - a policy's host lends the tensors of its file by name") {
+  const HostServices services("p", 1, {});
+  const float values[] = {1, 2, 3, 4, 5, 6};
+  const LentTensors lent{.file = "heads.safetensors",
+                         .tensors = {{.head = {.struct_size = sizeof(tenure_tensor)},
+                                      .name = text("layers.0.w1"),
+                                      .dtype = TENURE_F32,
+                                      .n_dims = 2,
+                                      .shape = {2, 3},
+                                      .data = values,
+                                      .bytes = sizeof values}}};
+  const HostScope scope{.library = &services, .weights = &lent};
+  const tenure_host host = services.host_of(scope);
+  const auto& weights = service<tenure_weights_service>(&host, "tenure.weights/1");
+  tenure_tensor tensor{.head = {.struct_size = sizeof tensor}};
+  CHECK(weights.tensor(&host, text("layers.0.w1"), &tensor, nullptr) == TENURE_OK);
+  CHECK((tensor.data == values && tensor.shape[0] == 2 && tensor.shape[1] == 3 && tensor.n_dims == 2 && tensor.bytes == 24));
+  tenure_error error{.head = {.struct_size = sizeof error}};
+  CHECK(weights.tensor(&host, text("layers.0.w"), &tensor, &error) == TENURE_INVALID_CONFIG);
+  CHECK(contains(error.text, "heads.safetensors has no tensor \"layers.0.w\""));
+  // Of an older plugin that knows less of a tensor, no more is written.
+  tenure_tensor older{.head = {.struct_size = offsetof(tenure_tensor, data)}, .data = &host};
+  CHECK(weights.tensor(&host, text("layers.0.w1"), &older, nullptr) == TENURE_OK);
+  CHECK(older.data == &host);
 }
 
 // Expected values: a splitmix64 generator in Python integers that gives the published 6457827717110365317

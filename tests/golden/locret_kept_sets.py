@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""LOCRET's kept sets after every chunk of a prompt, in NumPy at double precision -> tests/data/locret_kept_sets.json.
+
+    tests/golden/locret_kept_sets.py tests/data/locret_kept_sets.json
+
+Nothing of this project is used. Rows and heads come from a hash that tests/golden/locret_kept_sets_test.cc repeats, so only
+the sets are stored. budget_scope "head" is the paper's algorithm 1; "global" ranks all KV heads of the model together, and each
+keeps at least a fifth of the budget.
+"""
+import json
+import sys
+
+import numpy as np
+
+N_LAYERS, D_R, N_SINK, N_LOCAL, FLOOR = 3, 24, 4, 16, 0.2
+STREAM = 5000
+SHAPES = [  # query heads, KV heads, head_dim, tokens, chunk, budget: groups of 1, 3 and 4
+    (2, 2, 16, 300, 64, 96),
+    (9, 3, 64, 331, 100, 120),
+    (8, 2, 32, 296, 48, 80),
+]
+CLOSEST = 1e-5  # scores at a cut must differ by more: f32 would not be sure of the order
+
+
+def mix(x):
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def floats(stream, shape):
+    """The sum of four uniforms, about normal: multiples of 2^-16, so that f32 holds them exactly."""
+    with np.errstate(over="ignore"):
+        bits = mix(np.arange(int(np.prod(shape)), dtype=np.uint64) + np.uint64(stream) * np.uint64(0x9E3779B97F4A7C15))
+    parts = [(bits >> np.uint64(16 * i)) & np.uint64(0xFFFF) for i in range(4)]
+    return (sum(p.astype(np.float64) for p in parts) / 65536 - 2).reshape(shape)
+
+
+def scores_of(index, layer):
+    """(n_tokens, n_kv_heads): W2 silu(W1 [q; k; v])"""
+    n_heads, n_kv, dim, n, _, _ = SHAPES[index]
+    base = STREAM + 1000 * index + 10 * layer
+    rows = np.concatenate([floats(base + i, (n, heads * dim)) for i, heads in enumerate([n_heads, n_kv, n_kv])], 1)
+    hidden = rows @ (floats(base + 3, (D_R, rows.shape[1])) / 4).T
+    return (hidden / (1 + np.exp(-hidden))) @ floats(base + 4, (n_kv, D_R)).T
+
+
+def protected(positions, fed, is_end, budget):
+    last = N_LOCAL if is_end else budget // 4
+    return [p for p in positions if p < N_SINK or p >= fed - last]
+
+
+def best(candidates, n):
+    """The n highest of (score, position, head) entries; ties to the lower position."""
+    ranked = sorted(candidates, key=lambda c: (-c[0], c[1]))
+    if 0 < n < len(ranked):
+        assert ranked[n - 1][0] - ranked[n][0] > CLOSEST, "too close to call in f32: choose other numbers"
+    return ranked[:n]
+
+
+def decide_head(held, score, fed, is_end, budget):
+    for head, positions in held.items():
+        if len(positions) <= budget:
+            continue
+        safe = protected(positions, fed, is_end, budget)
+        free = [(score[head][p], p, head) for p in positions if p not in set(safe)]
+        held[head] = sorted(safe + [p for _, p, _ in best(free, budget - len(safe))])
+
+
+def decide_global(held, score, fed, is_end, budget):
+    if sum(map(len, held.values())) <= budget * len(held):
+        return
+    kept, pool = {}, []
+    for head, positions in held.items():
+        kept[head] = protected(positions, fed, is_end, budget)
+        free = [(score[head][p], p, head) for p in positions if p not in set(kept[head])]
+        own = best(free, max(0, int(FLOOR * budget) - len(kept[head])))
+        kept[head] += [p for _, p, _ in own]
+        pool += [c for c in free if c not in own]
+    for _, p, head in best(pool, budget * len(held) - sum(map(len, kept.values()))):
+        kept[head].append(p)
+    held.update({head: sorted(positions) for head, positions in kept.items()})
+
+
+def run(index, decide):
+    """[chunk][layer][KV head] positions"""
+    _, n_kv, _, n, chunk, budget = SHAPES[index]
+    layers = [scores_of(index, layer) for layer in range(N_LAYERS)]
+    score = {(l, h): layers[l][:, h] for l in range(N_LAYERS) for h in range(n_kv)}
+    held = {head: [] for head in score}
+    chunks = []
+    for first in range(0, n, chunk):
+        fed = min(first + chunk, n)
+        for positions in held.values():
+            positions += range(first, fed)
+        decide(held, score, fed, fed == n, budget)
+        held = {head: list(positions) for head, positions in held.items()}
+        chunks.append([[held[l, h] for h in range(n_kv)] for l in range(N_LAYERS)])
+    return chunks
+
+
+def main():
+    cases = []
+    for index, (n_heads, n_kv, dim, n, chunk, budget) in enumerate(SHAPES):
+        cases.append(dict(n_heads=n_heads, n_kv_heads=n_kv, head_dim=dim, n_tokens=n, chunk=chunk, budget=budget,
+                          first_score=float(scores_of(index, 0)[0, 0]), head=run(index, decide_head),
+                          **{"global": run(index, decide_global)}))
+    with open(sys.argv[1], "w") as out:
+        json.dump(dict(n_layers=N_LAYERS, d_R=D_R, n_sink=N_SINK, n_local=N_LOCAL, floor=FLOOR, cases=cases), out,
+                  separators=(",", ":"))
+        out.write("\n")
+
+
+main()
