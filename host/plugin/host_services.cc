@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <tenure/entry.h>
+#include <tenure/model.h>
 
 #include <algorithm>
 #include <bit>
@@ -25,6 +26,18 @@ struct BlockHeader {
 constexpr uint64_t most_alignment = 4096;
 
 constexpr uint64_t golden = 0x9e3779b97f4a7c15u;  // 2^64 / golden ratio: splitmix64's step
+
+bool has_shape(const tenure_tensor& tensor, const tenure_tensor_request& wanted) {
+  if (tensor.n_dims != wanted.n_dims) return false;
+  return std::equal(tensor.shape, tensor.shape + tensor.n_dims, wanted.shape, [](uint64_t n, uint64_t want) { return want == 0 || n == want; });
+}
+
+// "(128, 960)"; 0 is any number.
+std::string shape_text(uint32_t n_dims, const uint64_t* shape) {
+  std::string text;
+  for (uint32_t i = 0; i < n_dims; ++i) text += fmt::format("{}{}", i == 0 ? "" : ", ", shape[i] == 0 ? "any" : fmt::format("{}", shape[i]));
+  return fmt::format("({})", text);
+}
 
 uint64_t mix(uint64_t x) {
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -165,17 +178,25 @@ void HostServices::hot_end(const tenure_host* host) {
   executor.hot_end(executor.ctx);
 }
 
-tenure_status HostServices::tensor(const tenure_host* host, tenure_str name, tenure_tensor* out, tenure_error* error) {
+tenure_status HostServices::tensor(const tenure_host* host, const tenure_tensor_request* request, tenure_tensor* out,
+                                   tenure_error* error) {
   const LentTensors& lent = *scope_of(host).weights;
-  const std::string_view wanted(name.ptr, name.len);
-  for (const tenure_tensor& tensor : lent.tensors) {
-    if (std::string_view(tensor.name.ptr, tensor.name.len) != wanted) continue;
-    tenure_tensor full = tensor;
-    full.head = out->head;
-    std::memcpy(out, &full, std::min<size_t>(out->head.struct_size, sizeof full));
-    return TENURE_OK;
+  const std::string_view name(request->name.ptr, request->name.len);
+  const std::string wanted = request->layer == TENURE_ALL_LAYERS ? std::string(name) : fmt::format("layers.{}.{}", request->layer, name);
+  const auto found = std::find_if(lent.tensors.begin(), lent.tensors.end(), [&](const tenure_tensor& tensor) {
+    return std::string_view(tensor.name.ptr, tensor.name.len) == wanted;
+  });
+  if (found == lent.tensors.end())
+    return tell_plugin(error, TENURE_INVALID_CONFIG, "tensor", fmt::format("{} has no tensor \"{}\"", lent.file, wanted));
+  if (!has_shape(*found, *request)) {
+    return tell_plugin(error, TENURE_INVALID_CONFIG, "tensor",
+                       fmt::format("{}: tensor \"{}\" has shape {}; this model takes {}", lent.file, wanted,
+                                   shape_text(found->n_dims, found->shape), shape_text(request->n_dims, request->shape)));
   }
-  return tell_plugin(error, TENURE_INVALID_CONFIG, "tensor", fmt::format("{} has no tensor \"{}\"", lent.file, wanted));
+  tenure_tensor full = *found;
+  full.head = out->head;
+  std::memcpy(out, &full, std::min<size_t>(out->head.struct_size, sizeof full));
+  return TENURE_OK;
 }
 
 tenure_status HostServices::net_create(const tenure_host* host, const tenure_net_config* config, tenure_net** out,

@@ -77,7 +77,7 @@ class HostServices {
   static void parallel_for(const tenure_host*, uint32_t n_tasks, tenure_task task, void* ctx);
   static void hot_begin(const tenure_host*);
   static void hot_end(const tenure_host*);
-  static tenure_status tensor(const tenure_host*, tenure_str name, tenure_tensor* out, tenure_error*);
+  static tenure_status tensor(const tenure_host*, const tenure_tensor_request*, tenure_tensor* out, tenure_error*);
   static tenure_status net_create(const tenure_host*, const tenure_net_config*, tenure_net** out, tenure_error*);
   static void net_destroy(const tenure_host*, tenure_net*);
   static tenure_status net_run(const tenure_host*, tenure_net*, const tenure_net_rows*, tenure_error*);

@@ -77,10 +77,20 @@ typedef struct tenure_tensor {
   uint64_t bytes;
 } tenure_tensor;
 
+/* The tensor "layers.{layer}.{name}", or "{name}" when the layer is TENURE_ALL_LAYERS. */
+typedef struct tenure_tensor_request {
+  tenure_head head;
+  uint32_t layer;
+  uint32_t n_dims;
+  tenure_str name;
+  uint64_t shape[4]; /* (n_dims) it must have; 0: any number */
+} tenure_tensor_request;
+
 typedef struct tenure_weights_service {
   tenure_head head;
-  /* [any] *out: the caller's, its head set. TENURE_INVALID_CONFIG: the file has no such tensor; the error names both. */
-  tenure_status (*tensor)(const tenure_host* host, tenure_str name, tenure_tensor* out, tenure_error* error);
+  /* [any] *out: the caller's, its head set. TENURE_INVALID_CONFIG: the file has no such tensor, or one of another shape; the
+   * error says which. */
+  tenure_status (*tensor)(const tenure_host* host, const tenure_tensor_request* request, tenure_tensor* out, tenure_error* error);
 } tenure_weights_service;
 
 /* ---- tenure.nn/1 ---- Small networks by the policy's backend: matrices one after the other, an activation between them. Packed

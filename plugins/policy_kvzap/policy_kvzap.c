@@ -15,17 +15,27 @@ struct tenure_policy {
   tenure_learned_scorer scorer;
 };
 
+/* Whether the file's surrogates have a second matrix. */
+static int is_linear(const tenure_learned_scorer* scorer, uint32_t layer) {
+  tenure_tensor second = {.head = {.struct_size = sizeof second}};
+  const tenure_tensor_request request = {
+      .head = {.struct_size = sizeof request}, .layer = layer, .n_dims = 2, .name = TENURE_TEXT("w2")};
+  return scorer->weights->tensor(scorer->host, &request, &second, NULL) != TENURE_OK;
+}
+
 static tenure_status make_surrogate(tenure_policy* self, const tenure_model_info* model, uint32_t layer, tenure_error* error) {
-  const uint32_t n_kv_heads = tenure_layer_at(model, layer)->n_kv_heads;
   tenure_learned_scorer* scorer = &self->scorer;
-  tenure_tensor second;
-  const int is_linear = tenure_learned_tensor(scorer, layer, "w2", &second, NULL) != TENURE_OK;
+  const uint64_t n_kv_heads = tenure_layer_at(model, layer)->n_kv_heads;
+  const uint32_t n_matrices = is_linear(scorer, layer) ? 1 : 2;
   tenure_matrix w[2];
-  tenure_status status = tenure_learned_matrix(scorer, layer, "w1", is_linear ? n_kv_heads : 0, model->n_embd, &w[0], error);
+  const uint64_t first[2] = {n_matrices == 1 ? n_kv_heads : 0, model->n_embd};
+  tenure_status status = tenure_learned_matrix(scorer, layer, "w1", first, &w[0], error);
   if (status == TENURE_OK) status = tenure_learned_bias(scorer, layer, "b1", &w[0], error);
-  if (status == TENURE_OK && !is_linear) status = tenure_learned_matrix(scorer, layer, "w2", n_kv_heads, w[0].n_out, &w[1], error);
-  if (status == TENURE_OK && !is_linear) status = tenure_learned_bias(scorer, layer, "b2", &w[1], error);
-  return status == TENURE_OK ? tenure_learned_net(scorer, layer, TENURE_ACTIVATION_GELU_TANH, is_linear ? 1 : 2, w, error) : status;
+  if (status == TENURE_OK && n_matrices == 2) {
+    status = tenure_learned_matrix(scorer, layer, "w2", (uint64_t[]){n_kv_heads, w[0].n_out}, &w[1], error);
+    if (status == TENURE_OK) status = tenure_learned_bias(scorer, layer, "b2", &w[1], error);
+  }
+  return status == TENURE_OK ? tenure_learned_net(scorer, layer, TENURE_ACTIVATION_GELU_TANH, n_matrices, w, error) : status;
 }
 
 static void destroy(tenure_policy* self) {
@@ -40,7 +50,7 @@ static tenure_status create(const tenure_host* host, const tenure_model_info* mo
   tenure_policy* self = mem->alloc(host, sizeof *self, _Alignof(tenure_policy));
   if (self == NULL) return TENURE_OOM_HOST;
   self->mem = mem;
-  tenure_status status = tenure_learned_open(&self->scorer, host, model->n_layers, error);
+  tenure_status status = tenure_learned_open(&self->scorer, host, model->n_layers);
   for (uint32_t l = 0; l < model->n_layers && status == TENURE_OK; ++l)
     if (tenure_layer_at(model, l)->window == 0) status = make_surrogate(self, model, l, error);
   if (status == TENURE_OK) *out = self;

@@ -26,8 +26,9 @@ static tenure_status make_head(tenure_policy* self, const tenure_model_info* mod
   const tenure_layer_info* info = tenure_layer_at(model, layer);
   const uint64_t n_in = (uint64_t)(model->n_heads + 2 * info->n_kv_heads) * info->head_dim;
   tenure_matrix w[2];
-  tenure_status status = tenure_learned_matrix(&self->scorer, layer, "w1", 0, n_in, &w[0], error);
-  if (status == TENURE_OK) status = tenure_learned_matrix(&self->scorer, layer, "w2", info->n_kv_heads, w[0].n_out, &w[1], error);
+  tenure_status status = tenure_learned_matrix(&self->scorer, layer, "w1", (uint64_t[]){0, n_in}, &w[0], error);
+  if (status != TENURE_OK) return status;
+  status = tenure_learned_matrix(&self->scorer, layer, "w2", (uint64_t[]){info->n_kv_heads, w[0].n_out}, &w[1], error);
   return status == TENURE_OK ? tenure_learned_net(&self->scorer, layer, model->activation, 2, w, error) : status;
 }
 
@@ -43,7 +44,7 @@ static tenure_status create(const tenure_host* host, const tenure_model_info* mo
   tenure_policy* self = mem->alloc(host, sizeof *self, _Alignof(tenure_policy));
   if (self == NULL) return TENURE_OOM_HOST;
   self->mem = mem;
-  tenure_status status = tenure_learned_open(&self->scorer, host, model->n_layers, error);
+  tenure_status status = tenure_learned_open(&self->scorer, host, model->n_layers);
   for (uint32_t l = 0; l < model->n_layers && status == TENURE_OK; ++l)
     if (tenure_layer_at(model, l)->window == 0) status = make_head(self, model, l, error);
   if (status == TENURE_OK) *out = self;

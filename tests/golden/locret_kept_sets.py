@@ -94,8 +94,7 @@ def run(index, decide):
         for positions in held.values():
             positions += range(first, fed)
         decide(held, score, fed, fed == n, budget)
-        held = {head: list(positions) for head, positions in held.items()}
-        chunks.append([[held[l, h] for h in range(n_kv)] for l in range(N_LAYERS)])
+        chunks.append([[list(held[l, h]) for h in range(n_kv)] for l in range(N_LAYERS)])
     return chunks
 
 

@@ -228,7 +228,8 @@ TEST_CASE("locret - keeps what the paper's chunk loop keeps, by head and globall
   std::ifstream file("tests/data/locret_kept_sets.json");
   const Json golden = Json::parse(file);
   const Library policy = built("plugins", "policy_locret");
-  for (const auto& [folder, name] : {std::pair{"plugins", "backend_cpu"}, std::pair{"test_plugins", "toy_backend"}}) {
+  const std::pair<std::string, std::string> backends[] = {{"plugins", "backend_cpu"}, {"test_plugins", "toy_backend"}};
+  for (const auto& [folder, name] : backends) {
     CAPTURE(name);
     const Library library = built(folder, name);
     const Backend backend(library, {});

@@ -1,6 +1,7 @@
 #include "plugin/host_services.h"
 
 #include <doctest/doctest.h>
+#include <tenure/model.h>
 
 #include <cstddef>
 #include <cstring>
@@ -177,14 +178,24 @@ TEST_CASE("host services - a policy's host lends the tensors of its file by name
   const tenure_host host = services.host_of(scope);
   const auto& weights = service<tenure_weights_service>(&host, "tenure.weights/1");
   tenure_tensor tensor{.head = {.struct_size = sizeof tensor}};
-  CHECK(weights.tensor(&host, text("layers.0.w1"), &tensor, nullptr) == TENURE_OK);
+  tenure_tensor_request request{.head = {.struct_size = sizeof request}, .layer = 0, .n_dims = 2, .name = text("w1"), .shape = {0, 3}};
+  CHECK(weights.tensor(&host, &request, &tensor, nullptr) == TENURE_OK);
   CHECK((tensor.data == values && tensor.shape[0] == 2 && tensor.shape[1] == 3 && tensor.n_dims == 2 && tensor.bytes == 24));
-  tenure_error error{.head = {.struct_size = sizeof error}};
-  CHECK(weights.tensor(&host, text("layers.0.w"), &tensor, &error) == TENURE_INVALID_CONFIG);
-  CHECK(contains(error.text, "heads.safetensors has no tensor \"layers.0.w\""));
-  // Of an older plugin that knows less of a tensor, no more is written.
+  const auto refused = [&](auto change) {
+    tenure_tensor_request other = request;
+    change(other);
+    tenure_error error{.head = {.struct_size = sizeof error}};
+    CHECK(weights.tensor(&host, &other, &tensor, &error) == TENURE_INVALID_CONFIG);
+    return std::string(error.text);
+  };
+  CHECK(contains(refused([](auto& r) { r.layer = 1; }), "heads.safetensors has no tensor \"layers.1.w1\""));
+  CHECK(contains(refused([](auto& r) { r.name = text("w"); }), "no tensor \"layers.0.w\""));
+  CHECK(contains(refused([](auto& r) { r.layer = TENURE_ALL_LAYERS; }), "no tensor \"w1\""));
+  CHECK(contains(refused([](auto& r) { r.shape[1] = 4; }), "has shape (2, 3); this model takes (any, 4)"));
+  CHECK(contains(refused([](auto& r) { r.n_dims = 1; }), "this model takes (any)"));
+  // To an older plugin that knows less of a tensor no more is written.
   tenure_tensor older{.head = {.struct_size = offsetof(tenure_tensor, data)}, .data = &host};
-  CHECK(weights.tensor(&host, text("layers.0.w1"), &older, nullptr) == TENURE_OK);
+  CHECK(weights.tensor(&host, &request, &older, nullptr) == TENURE_OK);
   CHECK(older.data == &host);
 }
 
