@@ -28,6 +28,6 @@ train() {
   cp "$work/$name.safetensors" "$folder/"
 }
 
-train smollm2-135m models/smollm2-135m-instruct.gguf
-train smollm2-135m-small models/smollm2-135m-instruct.gguf --recipe small
+train smollm2-135m-instruct models/smollm2-135m-instruct.gguf
+train smollm2-135m-instruct-small models/smollm2-135m-instruct.gguf --recipe small
 train tiny-qwen2 tests/data/tiny-qwen2-f32.gguf --recipe smoke --set context=384 --set continuation=32 --set d_r=16
