@@ -188,12 +188,12 @@ TEST_CASE("query prefix - the last tokens before the first answer are fed in fro
   CHECK(with_bos.script(asking(Ids{30})).segments[0].ids == Ids{bos, 30, 30});  // the BOS is no question
 
   const auto texts = [&](bool fork) {
-    std::vector<std::string> texts;
+    std::vector<std::string> found;
     for (const SegmentScript& segment :
          maker.script(asking(std::vector<RequestSegment>{part("one two", ""), part("?!", "", 1, fork), part("...", "", 1)})).segments) {
-      texts.push_back(maker.spelled(segment.ids));
+      found.push_back(maker.spelled(segment.ids));
     }
-    return texts;
+    return found;
   };
   CHECK(texts(false) == std::vector<std::string>{"?!one two", "?!", "..."});
   CHECK(texts(true) == std::vector<std::string>{"one two", "?!", "..."});  // the trunk does not know what a fork asks
