@@ -59,6 +59,7 @@ WorkloadReport run_workload(Runtime& runtime, const PolicyPlan& plan, Workload w
                         .generate = workload.generate,
                         .sequences = workload.sequences,
                         .decode = decode_report(rounds),
+                        .n_at_once = rounds.back().n_at_once,
                         .kv_peak_bytes = rounds.back().kv_peak_bytes,
                         .kv_end_bytes = rounds.back().kv_end_bytes,
                         .released = rounds.back().released,

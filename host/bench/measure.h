@@ -43,6 +43,7 @@ struct WorkloadReport {
   uint32_t prompt = 0, generate = 0, sequences = 0;
   std::optional<PrefillReport> prefill;  // a single token is no prefill
   std::optional<DecodeReport> decode;    // absent when the sequences never decoded all at once
+  uint64_t n_at_once = 0;                // as in Round
   uint64_t kv_peak_bytes = 0;
   uint64_t kv_end_bytes = 0;
   uint64_t released = 0;  // slots

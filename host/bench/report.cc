@@ -66,9 +66,9 @@ std::string padded(const std::string& text, size_t width) {
 
 std::string workloads_text(const BenchReport& report) {
   std::string text = fmt::format(
-      "\n{:<16} {:>7} {:>7} {:>5} {:>5} {:>25} {:>7} {:>23} {:>9} {:>6} {:>8} {:>8} {:>8} {:>6}\n", "policy",
+      "\n{:<16} {:>7} {:>7} {:>5} {:>5} {:>25} {:>7} {:>23} {:>9} {:>6} {:>8} {:>7} {:>8} {:>8} {:>6}\n", "policy",
       "budget", "prompt", "gen", "seqs", "prefill t/s [p10-p90]", "GOP/s", "decode t/s [p10-p90]", "MB/token",
-      "GB/s", "of probe", "KV MiB", "RSS MiB", "others");
+      "GB/s", "of probe", "at once", "KV MiB", "RSS MiB", "others");
   for (const WorkloadReport& w : report.workloads) {
     text += fmt::format("{:<16} {:>7} {:>7} {:>5} {:>5}", w.policy, w.budget.empty() ? "-" : w.budget,
                         w.prompt, w.generate, w.sequences);
@@ -80,7 +80,7 @@ std::string workloads_text(const BenchReport& report) {
                                    share_text(w.decode->gbps(), report.probe_gbps()))
                      : fmt::format(" {:>9} {:>6} {:>8}", "-", "-", "-");
     text += fmt::format(
-        " {:>8.1f} {:>8} {:>6}\n", as_double(w.kv_peak_bytes) / mib,
+        " {:>7} {:>8.1f} {:>8} {:>6}\n", w.n_at_once, as_double(w.kv_peak_bytes) / mib,
         w.peak_resident_bytes ? fmt::format("{:.0f}", as_double(*w.peak_resident_bytes) / mib) : "-",
         w.other_cpu ? fmt::format("{:.0f} %", 100 * *w.other_cpu) : "-");
   }
@@ -186,6 +186,7 @@ void write_workload(JsonWriter& json, const WorkloadReport& w, double probe) {
     write_share(json, w.decode->gbps(), probe);
     json.end_object();
   }
+  json.key("at_once").unsigned_integer(w.n_at_once);
   json.key("kv_peak_bytes").unsigned_integer(w.kv_peak_bytes);
   json.key("kv_end_bytes").unsigned_integer(w.kv_end_bytes);
   json.key("released").unsigned_integer(w.released);

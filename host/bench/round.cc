@@ -102,6 +102,7 @@ void take_passes(Round& round, const std::vector<Pass>& passes, Clock::time_poin
 
 Round run_round(Engine& engine, const Workload& workload, uint32_t n_vocab) {
   RoundLog log(workload.sequences);
+  engine.forget_peaks();
   engine.watch([&log](const PassFigures& figures) { log.passed(figures); });
   std::vector<std::unique_ptr<Job>> jobs;
   for (uint32_t i = 0; i < workload.sequences; ++i) jobs.push_back(make_job(workload, n_vocab, i, log));
@@ -117,10 +118,12 @@ Round run_round(Engine& engine, const Workload& workload, uint32_t n_vocab) {
       throw Error(memory ? Code::memory_too_small : Code::internal,
                   "a sequence failed: " + result.error->message);
     }
-    round.kv_peak_bytes += result.peak_bytes;
     round.kv_end_bytes += result.end_bytes;
     round.released += result.released;
   }
+  const EngineFigures figures = engine.figures();
+  round.n_at_once = figures.n_active_peak;
+  round.kv_peak_bytes = figures.kv_peak_bytes;
   take_passes(round, log.passes(), submitted, workload.sequences);
   return round;
 }

@@ -44,6 +44,7 @@ class PagePool {
 
   uint64_t bytes_in_use() const { return n_used_ * run_bytes(); }
   uint64_t peak_bytes() const { return n_peak_ * run_bytes(); }
+  void forget_peak() { n_peak_ = n_used_; }
 
  private:
   uint32_t find_free(uint32_t from) const;

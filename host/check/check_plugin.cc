@@ -41,7 +41,7 @@ class Checker {
  private:
   // What compares runs can be judged only where a run is like another.
   std::optional<Rule> spoils(Rule rule) const {
-    if (rule <= Rule::deterministic || rule > Rule::bad_evidence) return std::nullopt;
+    if (rule <= Rule::deterministic || rule > Rule::windows) return std::nullopt;
     for (const CheckResult& result : report_.results) {
       const bool compares = result.rule == Rule::deterministic || result.rule == Rule::interleaved;
       if (compares && result.verdict.outcome == Outcome::failed) return result.rule;

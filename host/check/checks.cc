@@ -39,9 +39,10 @@ Verdict check_load(const SubjectSource& source) {
       fmt::format("ABI minor {}, sha256 {}", library.agreed_minor(), library.sha256().substr(0, 16)));
 }
 
-Verdict dispatch(const SubjectSource& source, Rule rule) {
+Verdict dispatch(SubjectSource source, Rule rule) {
   if (rule == Rule::load) return check_load(source);
-  Subject subject(source);
+  if (rule == Rule::windows) source.model = source.windowed_model;
+  Subject subject(std::move(source));
   if (subject.is_backend()) {
     if (rule == Rule::deterministic) return check_deterministic(subject);
     if (rule == Rule::interleaved) return check_interleaved(subject);
@@ -77,6 +78,8 @@ Verdict dispatch(const SubjectSource& source, Rule rule) {
       return check_forked(subject);
     case Rule::bad_evidence:
       return check_bad_evidence(subject);
+    case Rule::windows:
+      return check_windows(subject);
     case Rule::heap:
       return check_heap(subject);
     default:

@@ -27,6 +27,7 @@ Verdict check_chunk_invariant(Subject&);
 Verdict check_interleaved(Subject&);
 Verdict check_forked(Subject&);
 Verdict check_bad_evidence(Subject&);
+Verdict check_windows(Subject&);  // on the windowed model
 Verdict check_parameters(Subject&);
 Verdict check_leaks(Subject&);
 Verdict check_heap(Subject&);

@@ -24,6 +24,7 @@ constexpr RuleInfo table[] = {
     {Rule::chunk_invariant, "chunk_invariant", "keeps the same of a prompt however it is cut"},
     {Rule::forked, "forked", "decides in a fork as in a sequence of its own"},
     {Rule::bad_evidence, "bad_evidence", "reports NaN and infinity in its evidence, and keeps none"},
+    {Rule::windows, "windows", "decides where some layers see only a window and are not asked about"},
     {Rule::parameters, "parameters", "runs at the ends of its parameters' ranges"},
     {Rule::leaks, "leaks", "gives back what sequences and policies took"},
     {Rule::heap, "heap", "keeps a heap that does not grow with the tokens"},

@@ -26,6 +26,7 @@ enum class Rule {
   chunk_invariant,
   forked,
   bad_evidence,
+  windows,
   parameters,
   leaks,
   heap,

@@ -38,6 +38,18 @@ std::optional<std::string> difference(const std::vector<SessionResult>& some,
   return std::nullopt;
 }
 
+Verdict alone_and_together(Subject& subject, const LoadedPolicy& policy) {
+  const std::vector<SessionResult> alone = subject.run_alone(crowd(subject, policy));
+  if (const auto stop = trouble(policy, alone)) return *stop;
+  const Trace trace = policy.referee->take_trace();
+  const std::vector<SessionResult> together = subject.run(crowd(subject, policy));
+  if (const auto stop = trouble(policy, together)) return *stop;
+  if (const auto at = difference(alone, together, trace, policy.referee->take_trace())) {
+    return Verdict::failed("differs beside other sequences: " + *at);
+  }
+  return Verdict::ok(fmt::format("{} sequences{}", alone.size(), calls(trace)));
+}
+
 }  // namespace
 
 Verdict check_deterministic(Subject& subject) {
@@ -94,16 +106,18 @@ Verdict check_chunk_invariant(Subject& subject) {
 }
 
 Verdict check_interleaved(Subject& subject) {
+  return alone_and_together(subject, subject.load(usual_variant()));
+}
+
+// Layers with a window are trimmed by the host. A policy hears of the others only, so its first layer is not layer 0.
+Verdict check_windows(Subject& subject) {
+  if (subject.manifest().needs.rebuild)
+    return Verdict::skipped("it rebuilds, which a model with windows does not allow");
   const LoadedPolicy policy = subject.load(usual_variant());
-  const std::vector<SessionResult> alone = subject.run_alone(crowd(subject, policy));
-  if (const auto stop = trouble(policy, alone)) return *stop;
-  const Trace trace = policy.referee->take_trace();
-  const std::vector<SessionResult> together = subject.run(crowd(subject, policy));
-  if (const auto stop = trouble(policy, together)) return *stop;
-  if (const auto at = difference(alone, together, trace, policy.referee->take_trace())) {
-    return Verdict::failed("differs beside other sequences: " + *at);
-  }
-  return Verdict::ok(fmt::format("{} sequences{}", alone.size(), calls(trace)));
+  const Verdict verdict = alone_and_together(subject, policy);
+  if (verdict.outcome == Outcome::ok && policy.referee->n_decisions() == 0)
+    return Verdict::failed("was over its budget and never asked");
+  return verdict;
 }
 
 Verdict check_forked(Subject& subject) {

@@ -24,6 +24,7 @@ using Keys = std::vector<std::pair<std::string, std::string>>;
 struct SubjectSource {
   PluginFile plugin;
   std::string model;                   // path
+  std::string windowed_model;          // path of one where most layers, the first ones among them, see only a window
   std::string backend;                 // id or path; empty = the default
   Keys set;                            // of the plugin
   std::map<std::string, Keys> others;  // [policy.NAME] that it names, such as one it wraps

@@ -1,4 +1,4 @@
-// The files of `tenure demo`: the tiny model is also what plugins are checked with.
+// The files of `tenure demo`, whose tiny model is also what plugins are checked with, and a second one for the checks.
 #pragma once
 
 #include <filesystem>

@@ -29,7 +29,7 @@ struct EvalSettings {
   std::vector<std::string> texts;
   Suite suite = Suite::all;
   DocumentSettings documents;
-  uint32_t n_documents = 16;
+  SuiteSizes sizes;
 };
 
 uint32_t count_of(const Arguments& arguments, const std::string& option, uint64_t least, uint32_t otherwise) {
@@ -60,6 +60,14 @@ Suite suite_of(const Arguments& arguments) {
   throw Error(Code::usage, fmt::format("--suite is all, retrieval or text, not \"{}\"", name));
 }
 
+SuiteSizes sizes_of(const Arguments& arguments) {
+  SuiteSizes sizes;
+  sizes.n_text = count_of(arguments, "documents", 0, sizes.n_text);
+  if (arguments.has("noise")) sizes.n_noise = count_of(arguments, "noise", 0, 0);
+  if (arguments.has("sentences")) sizes.n_sentences = count_of(arguments, "sentences", 0, 0);
+  return sizes;
+}
+
 EvalSettings settings_of(const Arguments& arguments) {
   if (!arguments.has("model")) throw Error(Code::usage, "\"tenure eval\" needs -m MODEL");
   EvalSettings settings{.policies = {.model = *arguments.get("model"),
@@ -73,7 +81,7 @@ EvalSettings settings_of(const Arguments& arguments) {
                         .suite = suite_of(arguments)};
   settings.documents.seed = count_option(arguments, "seed").value_or(0);
   settings.documents.context = count_of(arguments, "context", 1, settings.documents.context);
-  settings.n_documents = count_of(arguments, "documents", 1, settings.n_documents);
+  settings.sizes = sizes_of(arguments);
   if (!settings.texts.empty()) return settings;
   if (!file_exists(default_text)) {
     throw Error(Diagnostic{
@@ -142,7 +150,9 @@ std::vector<EvalLine> lines_of(const EvalPlan& evaluation, const Runtime& runtim
 std::vector<Document> documents_of(const EvalSettings& settings, const Runtime& runtime) {
   const DocumentMaker maker(runtime.language().tokenizer(), read_text_lines(settings.texts),
                             settings.documents);
-  std::vector<Document> documents = suite_documents(maker, settings.suite, settings.n_documents);
+  std::vector<Document> documents = suite_documents(maker, settings.suite, settings.sizes);
+  if (documents.empty())
+    throw Error(Code::usage, "no document to evaluate: --documents, --noise and --sentences say how many");
   const uint64_t longest = longest_path(documents);
   if (const uint32_t n_ctx = runtime.model_info().config().n_ctx; longest > n_ctx) {
     throw Error(Diagnostic{
@@ -231,7 +241,11 @@ Command eval_command() {
            {.name = "documents",
             .letter = 'n',
             .argument = "N",
-            .help = "of text; half as many of noise (16)"},
+            .help = "stretches of text with numbers and copies in them (16)"},
+           {.name = "noise", .argument = "N", .help = "documents of noise with digits in them (half of -n)"},
+           {.name = "sentences",
+            .argument = "N",
+            .help = "stretches of text with sentence facts in them (half of -n)"},
            {.name = "context", .argument = "N", .help = "tokens of a document (1024)"},
            {.name = "chunk", .argument = "N", .help = "tokens between two decisions (256)"},
            {.name = "seed", .argument = "N", .help = "of documents and intervals (0)"},

@@ -62,6 +62,7 @@ void take_set(const std::string& text, SubjectSource& source) {
 SubjectSource source_of(const Arguments& arguments, PluginFile plugin) {
   SubjectSource source{.plugin = std::move(plugin),
                        .model = (demo_folder() / "model.gguf").string(),
+                       .windowed_model = (demo_folder() / "windowed_model.gguf").string(),
                        .seed = seed_of(arguments)};
   const std::string backend = arguments.get("backend").value_or("");
   source.backend =

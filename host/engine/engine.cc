@@ -65,8 +65,14 @@ void Engine::abandon() {
 }
 
 EngineFigures Engine::figures() const {
-  return {.n_active = n_active_, .n_waiting = n_waiting_, .n_prefilled = n_prefilled_, .n_decoded = n_decoded_,
+  return {.n_active = n_active_, .n_active_peak = n_active_peak_, .n_waiting = n_waiting_, .n_prefilled = n_prefilled_, .n_decoded = n_decoded_,
           .kv_bytes = kv_bytes_, .kv_peak_bytes = kv_peak_};
+}
+
+void Engine::forget_peaks() {
+  memory_.forget_peak();
+  kv_peak_ = memory_.peak_bytes();
+  n_active_peak_ = 0;
 }
 
 uint64_t Engine::chunk_bytes(const PolicySettings& policy) {
@@ -124,6 +130,7 @@ void Engine::admit() {
     waiting_.pop_front();
   }
   n_active_ = active_.size();
+  n_active_peak_ = std::max<uint64_t>(n_active_peak_, active_.size());
   n_waiting_ = waiting_.size();
 }
 

@@ -38,6 +38,7 @@ struct Job {
 // Figures for progress; any thread.
 struct EngineFigures {
   uint64_t n_active = 0;
+  uint64_t n_active_peak = 0;  // at one time, as the peak of bytes: since the start or forget_peaks()
   uint64_t n_waiting = 0;
   uint64_t n_prefilled = 0;  // tokens, since the start
   uint64_t n_decoded = 0;
@@ -69,8 +70,9 @@ class Engine {
   // Drops waiting and running jobs without calling on_done, then ignores submit. Returns when the thread is idle.
   void abandon();
   EngineFigures figures() const;
-  // While nothing is submitted.
+  // Both while nothing is submitted.
   void watch(PassObserver on_pass) { on_pass_ = std::move(on_pass); }
+  void forget_peaks();
   // What one chunk of a policy takes in every layer and KV head: the least a memory limit must allow. Throws Error when
   // the backend cannot keep the policy's types. Before the first submit.
   uint64_t chunk_bytes(const PolicySettings& policy);
@@ -138,7 +140,7 @@ class Engine {
   std::deque<Waiting> submitted_;  // guarded by mutex_
   bool quit_ = false;              // guarded by mutex_
   bool abandon_ = false;           // guarded by mutex_
-  std::atomic<uint64_t> n_active_{0}, n_waiting_{0}, n_prefilled_{0}, n_decoded_{0}, kv_bytes_{0}, kv_peak_{0};
+  std::atomic<uint64_t> n_active_{0}, n_active_peak_{0}, n_waiting_{0}, n_prefilled_{0}, n_decoded_{0}, kv_bytes_{0}, kv_peak_{0};
   std::thread thread_;
 };
 

@@ -39,4 +39,8 @@ uint64_t KvMemory::peak_bytes() const {
   return bytes;
 }
 
+void KvMemory::forget_peak() {
+  for (const auto& [key, pool] : pools_) pool->forget_peak();
+}
+
 }  // namespace tenure

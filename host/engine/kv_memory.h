@@ -32,6 +32,7 @@ class KvMemory {
 
   uint64_t bytes_in_use() const;
   uint64_t peak_bytes() const;
+  void forget_peak();
 
  private:
   Backend& backend_;

@@ -2,11 +2,14 @@
 
 #include <fmt/format.h>
 
+#include "eval/sentences.h"
+
 namespace tenure {
 namespace {
 
 constexpr size_t n_keyed = 4;
 constexpr size_t n_copies = 2;
+constexpr size_t n_sentences = 6;
 constexpr size_t n_random_tokens = 24;
 constexpr ptrdiff_t n_given = 8;  // of the random tokens; the others are asked for
 
@@ -44,6 +47,16 @@ Document DocumentMaker::noise_document(uint32_t index) const {
   std::vector<int32_t> filler;
   while (filler.size() < settings_.context) append(filler, noise);
   assemble(document, filler, {insert_of(digit_sequence(draws), Instrument::r_number)}, draws);
+  return document;
+}
+
+Document DocumentMaker::sentence_document(uint32_t index) const {
+  Document document = start("sentences", index);
+  Draws draws(document.key);
+  std::vector<Insert> inserts;
+  for (const Needle& needle : sentence_facts(n_sentences, draws))
+    inserts.push_back(insert_of(needle, Instrument::sentence));
+  assemble(document, haystack_.stretch(settings_.context, draws), std::move(inserts), draws);
   return document;
 }
 

@@ -12,7 +12,7 @@
 namespace tenure {
 
 // What a question measures.
-enum class Instrument : uint8_t { keyed, passkey, copy, r_number, continuation };
+enum class Instrument : uint8_t { keyed, passkey, copy, r_number, sentence, continuation };
 
 struct Question {
   Instrument instrument = Instrument::keyed;
@@ -22,7 +22,7 @@ struct Question {
 };
 
 struct Document {
-  std::string id;    // "text-3", "noise-0"
+  std::string id;    // "text-3", "noise-0", "sentences-1"
   uint64_t key = 0;  // its draws begin here
   std::vector<int32_t> ids;
   std::vector<Question> questions;
@@ -44,6 +44,8 @@ class DocumentMaker {
   Document text_document(uint32_t index) const;
   // A sequence of digits in endless noise.
   Document noise_document(uint32_t index) const;
+  // Another stretch of the text with sentences about invented names in it.
+  Document sentence_document(uint32_t index) const;
 
  private:
   struct Insert {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "eval/eval_report.h"
@@ -29,6 +30,20 @@ double logprob(const QuestionScore& q) {
   return q.logprob / q.n_tokens;
 }
 
+struct Answered {
+  double n_right = 0, n_tokens = 0;
+};
+
+Answered answered(const DocumentScores& document, const std::vector<Instrument>& instruments) {
+  Answered sum;
+  for (const QuestionScore& question : document.questions) {
+    if (std::find(instruments.begin(), instruments.end(), question.instrument) == instruments.end()) continue;
+    sum.n_right += question.n_correct;
+    sum.n_tokens += question.n_tokens;
+  }
+  return sum;
+}
+
 // Documents have equally many tokens, so the mean of their log-probabilities is that of all tokens.
 Estimate perplexity_of(const Estimate& logprob) {
   if (logprob.n == 0) return {};
@@ -53,6 +68,41 @@ InstrumentEstimates estimate(const LineScores& line, Instrument instrument, uint
   return result;
 }
 
+RetrievalEstimates estimate_retrieval(const EvalReport& report, size_t i) {
+  const LineScores &full = report.scores.front(), &line = report.scores[i];
+  std::vector<Instrument> informative;
+  for (const Instrument instrument : retrieval_instruments) {
+    if (is_informative(full, instrument)) informative.push_back(instrument);
+  }
+  std::vector<double> right, right_in_full, asked;
+  for (size_t d = 0; d < line.documents.size(); ++d) {
+    const Answered mine = answered(line.documents[d], informative);
+    if (mine.n_tokens == 0) continue;
+    right.push_back(mine.n_right);
+    asked.push_back(mine.n_tokens);
+    right_in_full.push_back(answered(full.documents[d], informative).n_right);
+  }
+  return {.accuracy = bootstrap_ratio(right, asked, report.seed),
+          .of_full = bootstrap_ratio(right, right_in_full, report.seed)};
+}
+
+LineCosts costs_of(const LineScores& line) {
+  LineCosts costs;
+  double n = 0;
+  for (const DocumentScores& document : line.documents) {
+    if (document.error) continue;
+    ++n;
+    costs.end_bytes += static_cast<double>(document.end_bytes);
+    costs.peak_bytes += static_cast<double>(document.peak_bytes);
+    costs.policy_ms += document.policy_ms;
+  }
+  if (n == 0) return costs;
+  costs.end_bytes /= n;
+  costs.peak_bytes /= n;
+  costs.policy_ms /= n;
+  return costs;
+}
+
 double accuracy_floor(Instrument instrument) {
   switch (instrument) {
     case Instrument::keyed:
@@ -60,6 +110,7 @@ double accuracy_floor(Instrument instrument) {
     case Instrument::r_number:
       return 0.9;
     case Instrument::copy:
+    case Instrument::sentence:
       return 0.8;
     case Instrument::continuation:
       break;
@@ -84,6 +135,8 @@ const char* name_of(Instrument instrument) {
       return "copy";
     case Instrument::r_number:
       return "r_number";
+    case Instrument::sentence:
+      return "sentence";
     case Instrument::continuation:
       break;
   }

@@ -5,8 +5,6 @@
 namespace tenure {
 namespace {
 
-constexpr Instrument instruments[] = {Instrument::keyed, Instrument::passkey, Instrument::copy,
-                                      Instrument::r_number, Instrument::continuation};
 constexpr int64_t schema = 1;
 
 void write_estimate(JsonWriter& json, const char* key, const Estimate& estimate) {
@@ -20,23 +18,27 @@ void write_estimate(JsonWriter& json, const char* key, const Estimate& estimate)
   json.end_object();
 }
 
+void write_instrument(JsonWriter& json, const EvalReport& report, const LineScores& line,
+                      Instrument instrument) {
+  const InstrumentEstimates found = estimate(line, instrument, report.seed);
+  if (found.accuracy.n == 0) return;
+  json.key(name_of(instrument)).begin_object();
+  json.key("informative").boolean(is_informative(report.scores.front(), instrument));
+  write_estimate(json, "exact", found.exact);
+  write_estimate(json, "accuracy", found.accuracy);
+  write_estimate(json, "logprob", found.logprob);
+  if (instrument == Instrument::continuation) {
+    write_estimate(json, "kl", found.kl);
+    write_estimate(json, "top1", found.agreement);
+    write_estimate(json, "perplexity", found.perplexity);
+  }
+  json.end_object();
+}
+
 void write_estimates(JsonWriter& json, const EvalReport& report, const LineScores& line) {
   json.key("instruments").begin_object();
-  for (const Instrument instrument : instruments) {
-    const InstrumentEstimates found = estimate(line, instrument, report.seed);
-    if (found.accuracy.n == 0) continue;
-    json.key(name_of(instrument)).begin_object();
-    json.key("informative").boolean(is_informative(report.scores.front(), instrument));
-    write_estimate(json, "exact", found.exact);
-    write_estimate(json, "accuracy", found.accuracy);
-    write_estimate(json, "logprob", found.logprob);
-    if (instrument == Instrument::continuation) {
-      write_estimate(json, "kl", found.kl);
-      write_estimate(json, "top1", found.agreement);
-      write_estimate(json, "perplexity", found.perplexity);
-    }
-    json.end_object();
-  }
+  for (const Instrument instrument : retrieval_instruments) write_instrument(json, report, line, instrument);
+  write_instrument(json, report, line, Instrument::continuation);
   json.end_object();
 }
 
@@ -71,6 +73,20 @@ void write_document(JsonWriter& json, const std::string& id, const DocumentScore
   json.end_object();
 }
 
+void write_retrieval(JsonWriter& json, const RetrievalEstimates& found) {
+  if (found.accuracy.n == 0) return;
+  json.key("retrieval").begin_object();
+  write_estimate(json, "accuracy", found.accuracy);
+  write_estimate(json, "of_full", found.of_full);
+  json.end_object();
+}
+
+void write_costs(JsonWriter& json, const LineCosts& costs, const LineCosts& full) {
+  json.key("kv_end_of_full").number(full.end_bytes > 0 ? costs.end_bytes / full.end_bytes : 0);
+  json.key("kv_peak_of_full").number(full.peak_bytes > 0 ? costs.peak_bytes / full.peak_bytes : 0);
+  json.key("policy_ms").number(costs.policy_ms);
+}
+
 void write_line(JsonWriter& json, const EvalReport& report, size_t i) {
   const EvalLine& line = report.lines[i];
   json.begin_object();
@@ -80,6 +96,8 @@ void write_line(JsonWriter& json, const EvalReport& report, size_t i) {
   json.key("k_type").string(info(line.settings.k_type).name);
   json.key("v_type").string(info(line.settings.v_type).name);
   write_estimates(json, report, report.scores[i]);
+  write_retrieval(json, estimate_retrieval(report, i));
+  write_costs(json, costs_of(report.scores[i]), costs_of(report.scores.front()));
   json.key("documents").begin_array();
   for (size_t d = 0; d < report.documents.size(); ++d) {
     write_document(json, report.documents[d].id, report.scores[i].documents[d]);
@@ -116,9 +134,8 @@ std::string eval_json(const EvalReport& report) {
   }
   json.end_array();
   json.key("floors").begin_object();
-  for (const Instrument instrument : instruments) {
-    if (accuracy_floor(instrument) > 0) json.key(name_of(instrument)).number(accuracy_floor(instrument));
-  }
+  for (const Instrument instrument : retrieval_instruments)
+    json.key(name_of(instrument)).number(accuracy_floor(instrument));
   json.end_object();
   json.key("lines").begin_array();
   for (size_t i = 0; i < report.lines.size(); ++i) write_line(json, report, i);

@@ -1,6 +1,7 @@
 // What an evaluation found, for people and for programs. The JSON is described in docs/quality.md.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -32,6 +33,25 @@ struct InstrumentEstimates {
 };
 
 InstrumentEstimates estimate(const LineScores& line, Instrument instrument, uint64_t seed);
+
+// The instruments that ask for what a document says.
+inline constexpr std::array retrieval_instruments = {Instrument::keyed, Instrument::passkey, Instrument::copy,
+                                                     Instrument::r_number, Instrument::sentence};
+
+// Of the answers of all informative ones together, over the documents that line `i` got through.
+struct RetrievalEstimates {
+  Estimate accuracy;  // share of tokens
+  Estimate of_full;   // tokens that are right, of those that are under the full cache
+};
+
+RetrievalEstimates estimate_retrieval(const EvalReport& report, size_t i);
+
+// Means over the documents of one line.
+struct LineCosts {
+  double end_bytes = 0, peak_bytes = 0, policy_ms = 0;
+};
+
+LineCosts costs_of(const LineScores& line);
 
 // Whether the full cache itself answers well enough for a policy's failure to mean anything.
 bool is_informative(const LineScores& full, Instrument instrument);

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "eval/eval_report.h"
@@ -8,30 +9,21 @@
 namespace tenure {
 namespace {
 
-constexpr std::array questions = {Instrument::keyed, Instrument::passkey, Instrument::copy,
-                                  Instrument::r_number};
+constexpr const auto& questions = retrieval_instruments;
 
 struct Figures {
   std::array<InstrumentEstimates, questions.size()> asked;  // in the order of `questions`
+  RetrievalEstimates together;
   InstrumentEstimates continuation;
-  double end_bytes = 0, peak_bytes = 0, policy_ms = 0;  // means
+  LineCosts costs;
 };
 
-Figures figures_of(const LineScores& line, uint64_t seed) {
-  Figures figures{.continuation = estimate(line, Instrument::continuation, seed)};
-  for (size_t i = 0; i < questions.size(); ++i) figures.asked[i] = estimate(line, questions[i], seed);
-  double n = 0;
-  for (const DocumentScores& document : line.documents) {
-    if (document.error) continue;
-    ++n;
-    figures.end_bytes += static_cast<double>(document.end_bytes);
-    figures.peak_bytes += static_cast<double>(document.peak_bytes);
-    figures.policy_ms += document.policy_ms;
-  }
-  if (n == 0) return figures;
-  figures.end_bytes /= n;
-  figures.peak_bytes /= n;
-  figures.policy_ms /= n;
+Figures figures_of(const EvalReport& report, size_t i) {
+  const LineScores& line = report.scores[i];
+  Figures figures{.together = estimate_retrieval(report, i),
+                  .continuation = estimate(line, Instrument::continuation, report.seed),
+                  .costs = costs_of(line)};
+  for (size_t q = 0; q < questions.size(); ++q) figures.asked[q] = estimate(line, questions[q], report.seed);
   return figures;
 }
 
@@ -45,6 +37,8 @@ const char* title_of(Instrument instrument) {
       return "random copy";
     case Instrument::r_number:
       return "R.Number";
+    case Instrument::sentence:
+      return "sentence facts";
     case Instrument::continuation:
       break;
   }
@@ -58,8 +52,29 @@ std::string with_interval(const Estimate& estimate, int digits) {
 
 std::string asked_text(Instrument instrument, const InstrumentEstimates& found) {
   if (found.accuracy.n == 0) return "-";
-  const std::string tail = fmt::format("{} / {:.2f}", with_interval(found.accuracy, 2), found.logprob.mean);
-  return instrument == Instrument::copy ? tail : fmt::format("{:.2f} / {}", found.exact.mean, tail);
+  const std::string logprob = fmt::format("{:.2f}", found.logprob.mean);
+  if (instrument == Instrument::copy)
+    return fmt::format("{} / {}", with_interval(found.accuracy, 2), logprob);
+  if (instrument == Instrument::sentence)
+    return fmt::format("{} / {:.2f} / {}", with_interval(found.exact, 2), found.accuracy.mean, logprob);
+  return fmt::format("{:.2f} / {} / {}", found.exact.mean, with_interval(found.accuracy, 2), logprob);
+}
+
+// What asked_text says, in its order.
+const char* legend_of(Instrument instrument) {
+  switch (instrument) {
+    case Instrument::copy:
+      return "tokens right [95 %] / log-probability of a token";
+    case Instrument::sentence:
+      return "answers right [95 %] / tokens right / log-probability of a token";
+    default:
+      return "answers right / digits right [95 %] / log-probability of a digit";
+  }
+}
+
+std::string together_text(const RetrievalEstimates& found) {
+  if (found.of_full.n == 0) return "-";
+  return fmt::format("{:.3f} ({})", found.accuracy.mean, with_interval(found.of_full, 3));
 }
 
 std::string bytes_text(double bytes, double full) {
@@ -69,12 +84,14 @@ std::string bytes_text(double bytes, double full) {
 // Columns that some document has something for.
 struct Columns {
   std::array<bool, questions.size()> asked;
+  bool together = false;
   bool continuation = false;
 };
 
 Columns columns_of(const Figures& full) {
   Columns columns;
   for (size_t i = 0; i < questions.size(); ++i) columns.asked[i] = full.asked[i].accuracy.n > 0;
+  columns.together = std::count(columns.asked.begin(), columns.asked.end(), true) > 1;
   columns.continuation = full.continuation.kl.n > 0;
   return columns;
 }
@@ -90,6 +107,7 @@ std::string heading(const Columns& columns) {
   for (size_t i = 0; i < questions.size(); ++i) {
     if (columns.asked[i]) cells.emplace_back(title_of(questions[i]));
   }
+  if (columns.together) cells.emplace_back("all of these (of full)");
   if (columns.continuation) cells.insert(cells.end(), {"KL to full", "same top token", "perplexity"});
   cells.insert(cells.end(), {"KV MiB (of full)", "peak MiB (of full)", "policy ms"});
   std::string rule = "|";
@@ -107,7 +125,7 @@ std::string policy_text(const EvalLine& line, const EvalLine& full) {
 
 std::string line_text(const EvalReport& report, size_t i, const Columns& columns, const Figures& full) {
   const EvalLine& line = report.lines[i];
-  const Figures figures = figures_of(report.scores[i], report.seed);
+  const Figures figures = figures_of(report, i);
   std::vector<std::string> cells = {policy_text(line, report.lines.front()),
                                     line.budget.empty() ? "-" : line.budget};
   for (size_t q = 0; q < questions.size(); ++q) {
@@ -116,14 +134,15 @@ std::string line_text(const EvalReport& report, size_t i, const Columns& columns
     const bool informative = is_informative(report.scores.front(), questions[q]);
     cells.push_back(informative ? text : i == 0 ? text + ": not informative" : "not informative");
   }
+  if (columns.together) cells.push_back(together_text(figures.together));
   if (columns.continuation) {
     cells.push_back(with_interval(figures.continuation.kl, 3));
     cells.push_back(with_interval(figures.continuation.agreement, 2));
     cells.push_back(with_interval(figures.continuation.perplexity, 1));
   }
-  cells.push_back(bytes_text(figures.end_bytes, full.end_bytes));
-  cells.push_back(bytes_text(figures.peak_bytes, full.peak_bytes));
-  cells.push_back(fmt::format("{:.1f}", figures.policy_ms));
+  cells.push_back(bytes_text(figures.costs.end_bytes, full.costs.end_bytes));
+  cells.push_back(bytes_text(figures.costs.peak_bytes, full.costs.peak_bytes));
+  cells.push_back(fmt::format("{:.1f}", figures.costs.policy_ms));
   return row(cells);
 }
 
@@ -131,11 +150,13 @@ std::string legend(const EvalReport& report, const Columns& columns, const Figur
   std::string text;
   for (size_t i = 0; i < questions.size(); ++i) {
     if (!columns.asked[i]) continue;
-    text += fmt::format("- {}: {}, n = {}; floor {:.1f}\n", title_of(questions[i]),
-                        questions[i] == Instrument::copy
-                            ? "tokens right [95 %] / log-probability of a token"
-                            : "answers right / digits right [95 %] / log-probability of a digit",
+    text += fmt::format("- {}: {}, n = {}; floor {:.1f}\n", title_of(questions[i]), legend_of(questions[i]),
                         full.asked[i].accuracy.n, accuracy_floor(questions[i]));
+  }
+  if (columns.together) {
+    text += fmt::format(
+        "- all of these: share of all their tokens that are right (of the full cache's [95 %]), n = {}\n",
+        full.together.accuracy.n);
   }
   if (columns.continuation) {
     text +=
@@ -149,7 +170,7 @@ std::string legend(const EvalReport& report, const Columns& columns, const Figur
 }  // namespace
 
 std::string eval_table(const EvalReport& report) {
-  const Figures full = figures_of(report.scores.front(), report.seed);
+  const Figures full = figures_of(report, 0);
   const Columns columns = columns_of(full);
   std::string text = heading(columns);
   for (size_t i = 0; i < report.lines.size(); ++i) text += line_text(report, i, columns, full);

@@ -24,19 +24,32 @@ double quantile(const std::vector<double>& sorted, double q) {
 
 Estimate bootstrap_mean(std::span<const double> values, uint64_t seed) {
   if (values.empty()) return {};
-  const auto n = static_cast<double>(values.size());
-  const double mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
+  // A sum of equal values divided by their number may be off in its last digit.
   const auto [least, most] = std::minmax_element(values.begin(), values.end());
   if (*least == *most) return {.mean = *least, .low = *least, .high = *least, .n = values.size()};
+  return bootstrap_ratio(values, std::vector<double>(values.size(), 1.0), seed);
+}
+
+Estimate bootstrap_ratio(std::span<const double> parts, std::span<const double> wholes, uint64_t seed) {
+  const size_t n = parts.size();
+  const double whole = std::accumulate(wholes.begin(), wholes.end(), 0.0);
+  if (n == 0 || whole <= 0) return {};
   Draws draws(seed_key(seed, "bootstrap", "", 0));
-  std::vector<double> means(n_resamples);
-  for (double& resampled : means) {
-    double sum = 0;
-    for (size_t i = 0; i < values.size(); ++i) sum += values[draws.below(values.size())];
-    resampled = sum / n;
+  std::vector<double> ratios;
+  for (size_t i = 0; i < n_resamples; ++i) {
+    double sum = 0, of = 0;
+    for (size_t k = 0; k < n; ++k) {
+      const size_t drawn = draws.below(n);
+      sum += parts[drawn];
+      of += wholes[drawn];
+    }
+    if (of > 0) ratios.push_back(sum / of);
   }
-  std::sort(means.begin(), means.end());
-  return {.mean = mean, .low = quantile(means, tail), .high = quantile(means, 1 - tail), .n = values.size()};
+  std::sort(ratios.begin(), ratios.end());
+  return {.mean = std::accumulate(parts.begin(), parts.end(), 0.0) / whole,
+          .low = quantile(ratios, tail),
+          .high = quantile(ratios, 1 - tail),
+          .n = n};
 }
 
 }  // namespace tenure

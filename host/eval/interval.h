@@ -21,4 +21,8 @@ struct Estimate {
 // estimate is 0 of n = 0.
 Estimate bootstrap_mean(std::span<const double> values, uint64_t seed);
 
+// Of the ratio of two sums over the same documents: what `parts` add up to over what `wholes` (none negative)
+// do.
+Estimate bootstrap_ratio(std::span<const double> parts, std::span<const double> wholes, uint64_t seed);
+
 }  // namespace tenure

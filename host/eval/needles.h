@@ -12,8 +12,8 @@ namespace tenure {
 
 struct Needle {
   std::string text;      // a sentence or two, without newlines around
-  std::string question;  // asks for `value`, up to the lead of its answer, a blank at the end
-  std::string value;     // digits
+  std::string question;  // asks for `value`, up to the lead of its answer, or begins the sentence again
+  std::string value;     // digits; of a sentence its last words, a blank before each
 };
 
 constexpr uint32_t n_keyed_digits = 7;

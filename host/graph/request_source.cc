@@ -70,7 +70,8 @@ RequestSource::RequestSource(const StagePlan& stage, std::vector<std::string> fi
     : is_text_(stage.kind == StageKind::read_text),
       mapping_(mapping_of(std::get<ReadPlan>(stage.work))),
       limit_(std::get<ReadPlan>(stage.work).limit.value_or(UINT64_MAX)),
-      files_(std::move(files)) {
+      files_(std::move(files)),
+      split_(std::get<ReadPlan>(stage.work).split.value_or(0)) {
   for (const std::string& file : files_) {
     struct stat status {};
     if (::stat(file.c_str(), &status) == 0) bytes_total_ += static_cast<uint64_t>(status.st_size);
@@ -105,14 +106,26 @@ std::optional<ParsedRequest> RequestSource::next_line() {
 }
 
 std::optional<ParsedRequest> RequestSource::next_text() {
-  if (next_file_ == files_.size()) return std::nullopt;
-  const std::string& path = files_[next_file_++];
-  try {
-    std::string text = read_file(path);
-    bytes_before_ += text.size();
-    return request_from_text(path, std::move(text), mapping_);
-  } catch (const Error& error) {
-    return RequestError{.message = error.diagnostics().front().text, .line = 1, .id = path};
+  while (true) {
+    if (pieces_) {
+      std::optional<std::string> piece = pieces_->next();
+      if (piece) return request_from_text(files_[next_file_ - 1], std::move(*piece), mapping_, ++n_pieces_);
+      bytes_before_ += pieces_->offset();
+      pieces_.reset();
+    }
+    if (next_file_ == files_.size()) return std::nullopt;
+    const std::string& path = files_[next_file_++];
+    try {
+      std::string text = read_file(path);
+      if (split_ == 0 || text.empty()) {
+        bytes_before_ += text.size();
+        return request_from_text(path, std::move(text), mapping_);
+      }
+      pieces_.emplace(std::move(text), split_);
+      n_pieces_ = 0;
+    } catch (const Error& error) {
+      return RequestError{.message = error.diagnostics().front().text, .line = 1, .id = path};
+    }
   }
 }
 

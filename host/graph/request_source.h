@@ -1,4 +1,4 @@
-// The requests of one read stage, in order, one at a time: files and globs, line by line, in constant memory.
+// The requests of one read stage, in order, one at a time: files and globs, line by line in constant memory, or text files.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "graph/text_pieces.h"
 #include "plan/plan.h"
 #include "record/line_reader.h"
 #include "record/request.h"
@@ -26,7 +27,7 @@ class RequestSource {
   // The next request, or the error its line became; an id seen before is an error. nullopt at the end.
   std::optional<ParsedRequest> next();
 
-  uint64_t bytes_read() const { return bytes_before_ + (reader_ ? reader_->offset() : 0); }
+  uint64_t bytes_read() const { return bytes_before_ + (reader_ ? reader_->offset() : 0) + (pieces_ ? pieces_->offset() : 0); }
   uint64_t bytes_total() const { return bytes_total_; }
 
  private:
@@ -43,6 +44,9 @@ class RequestSource {
   std::vector<std::string> files_;
   size_t next_file_ = 0;
   std::optional<LineReader> reader_;
+  uint64_t split_;                    // bytes of a text file's pieces; 0 = it is one request
+  std::optional<TextPieces> pieces_;  // of the last file opened
+  uint64_t n_pieces_ = 0;             // of it, given out
   uint64_t bytes_before_ = 0;
   uint64_t bytes_total_ = 0;
   std::unordered_map<Hash128, uint64_t, Hash128::Folded> seen_;  // id → line

@@ -78,6 +78,7 @@ PolicySettings policy_settings(const PolicyPlan& plan, const Policy& policy, con
           .n_recent = plan.n_recent,
           .n_stabilizers = plan.n_stabilizers,
           .n_local = plan.n_local,
+          .query_prefix = plan.query_prefix,
           .full_on_error = plan.on_plugin_error == OnPluginError::full};
 }
 
@@ -163,11 +164,11 @@ std::string Runtime::key_of(const PolicyPlan& plan) {
   std::string when;
   for (Phase phase : plan.when) when += fmt::format("{},", name_of(phase));
   const std::string inner = plan.inner ? fmt::format(" around {}", key_of(*plan.inner)) : "";
-  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}{}{}", plan.name, plan.plugin, plan.chunk,
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}{}{}", plan.name, plan.plugin, plan.chunk,
                      to_text(plan.budget), name_of(plan.budget_scope), plan.budget_floor, name_of(plan.budget_of),
                      name_of(plan.k_type), name_of(plan.v_type), name_of(plan.positions), when, plan.period, plan.slack,
                      to_text(plan.n_sink), to_text(plan.n_recent), to_text(plan.n_stabilizers), to_text(plan.n_local),
-                     name_of(plan.on_plugin_error), plan.plugin_version, text_of(plan.params), inner);
+                     plan.query_prefix, name_of(plan.on_plugin_error), plan.plugin_version, text_of(plan.params), inner);
 }
 
 // What can be said against a policy before the weights are read.

@@ -90,8 +90,8 @@ const std::vector<std::string>& host_key_names() {
   static const std::vector<std::string> names = {
       "plugin",  "chunk",  "budget",   "budget_scope",  "budget_floor", "budget_of",
       "kv_type", "k_type", "v_type",   "positions",     "when",         "period",
-      "slack",   "n_sink", "n_recent", "n_stabilizers", "n_local",      "inner",
-      "on_plugin_error"};
+      "slack",   "n_sink", "n_recent", "n_stabilizers", "n_local",      "query_prefix",
+      "inner",   "on_plugin_error"};
   return names;
 }
 
@@ -113,6 +113,7 @@ HostKeys read_host_keys(TableReader& table) {
   keys.n_recent = read_share(table, "n_recent");
   keys.n_stabilizers = read_share(table, "n_stabilizers");
   keys.n_local = read_share(table, "n_local");
+  keys.query_prefix = table.count("query_prefix", 0, 1'000'000);
   keys.inner = table.text("inner");
   keys.on_plugin_error = table.choice<OnPluginError>("on_plugin_error");
   return keys;

@@ -86,6 +86,7 @@ struct HostKeys {
   std::optional<std::vector<Phase>> when;
   std::optional<uint32_t> period, slack;
   std::optional<SlotShare> n_sink, n_recent, n_stabilizers, n_local;
+  std::optional<uint32_t> query_prefix;
   std::optional<OnPluginError> on_plugin_error;
   std::optional<std::string> inner;  // the name of another policy of the pipeline
 };

@@ -95,6 +95,7 @@ void add_policy(Section& s, const PolicyPlan& p) {
   s.add("policy.n_recent", to_text(p.n_recent));
   s.add("policy.n_stabilizers", to_text(p.n_stabilizers));
   s.add("policy.n_local", to_text(p.n_local));
+  s.add("policy.query_prefix", uint64_t{p.query_prefix});
   s.add("policy.on_plugin_error", std::string(name_of(p.on_plugin_error)));
   s.add("policy.params", p.params);
 }
@@ -102,6 +103,7 @@ void add_policy(Section& s, const PolicyPlan& p) {
 void add_work(Section& s, const ReadPlan& read) {
   s.add("path", read.paths);
   if (read.limit) s.add("limit", *read.limit);
+  if (read.split) s.add("split", size_text(*read.split));
   for (const auto& [field, from] : read.map) s.add("map." + field, from);
   if (!read.prompt_template.empty()) s.add("template", to_text(read.prompt_template));
 }

@@ -75,6 +75,7 @@ struct PolicyPlan {
   uint32_t period = 1;
   uint32_t slack = 0;
   SlotShare n_sink, n_recent, n_stabilizers, n_local;
+  uint32_t query_prefix = 0;
   OnPluginError on_plugin_error = OnPluginError::fail;
   std::vector<ParamValue> params;  // in the order of the plugin's schema, every one present
   std::shared_ptr<const PolicyPlan> inner;  // whose scores this one wraps; of its host keys none count
@@ -101,6 +102,7 @@ struct ReadPlan {
   std::vector<std::string>
       paths;                      // absolute files or globs, in order; "-" = standard input (read_jsonl only)
   std::optional<uint64_t> limit;  // requests
+  std::optional<uint64_t> split;  // bytes of a request, in whole lines; none = a request a file. read_text only
   std::map<std::string, std::string> map;  // request field → the line's field; read_jsonl only
   // Makes `prompt`; empty = none. Fields: of the line (read_jsonl); `text` and `name` of the file
   // (read_text).

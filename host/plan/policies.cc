@@ -86,6 +86,7 @@ class PolicyReader {
     p.n_recent = layered(mine.n_recent, defaults.n_recent, p.n_recent);
     p.n_stabilizers = layered(mine.n_stabilizers, defaults.n_stabilizers, p.n_stabilizers);
     p.n_local = layered(mine.n_local, defaults.n_local, p.n_local);
+    p.query_prefix = layered(mine.query_prefix, defaults.query_prefix, p.query_prefix);
     p.on_plugin_error = layered(mine.on_plugin_error, defaults.on_plugin_error, p.on_plugin_error);
   }
 

@@ -66,16 +66,21 @@ void read_map(TableReader& table, ReadPlan& read) {
   map.finish("fields of a request: " + joined(request_fields()));
 }
 
+void read_split(TableReader& table, ReadPlan& read) {
+  const TomlMember* member = table.take("split");
+  read.split = table.size("split");
+  if (read.split && *read.split == 0) table.out_of_range(*member, "0", "a size such as \"4 KiB\"");
+}
+
 ReadPlan read_source(TableReader& table, StageKind kind, const ResolveContext& context) {
   ReadPlan read;
   const bool is_jsonl = kind == StageKind::read_jsonl;
   read_paths(table, read, is_jsonl);
-  if (is_jsonl) {
-    if (const auto v = table.integer("limit", 1, std::numeric_limits<int64_t>::max())) {
-      read.limit = static_cast<uint64_t>(*v);
-    }
-    read_map(table, read);
+  if (const auto v = table.integer("limit", 1, std::numeric_limits<int64_t>::max())) {
+    read.limit = static_cast<uint64_t>(*v);
   }
+  if (is_jsonl) read_map(table, read);
+  if (!is_jsonl) read_split(table, read);
   read_template(table, read);
   if (context.limit) read.limit = std::min(*context.limit, read.limit.value_or(*context.limit));
   return read;

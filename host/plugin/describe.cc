@@ -51,6 +51,7 @@ std::string defaults_text(const HostKeys& keys) {
   add("n_recent", keys.n_recent);
   add("n_stabilizers", keys.n_stabilizers);
   add("n_local", keys.n_local);
+  add("query_prefix", keys.query_prefix);
   add("on_plugin_error", keys.on_plugin_error);
   return text;
 }

@@ -347,12 +347,12 @@ ParsedRequest parse_request(std::string_view line, uint64_t line_number, const L
   }
 }
 
-ParsedRequest request_from_text(const std::string& path, std::string text, const LineMapping& mapping) {
+ParsedRequest request_from_text(const std::string& path, std::string text, const LineMapping& mapping, uint64_t piece) {
   Request request;
-  request.id = path;
+  request.id = piece > 0 ? fmt::format("{}#{}", path, piece) : path;
   request.line = 1;
   const auto bad = [&](std::string message) {
-    return RequestError{RowCode::bad_request, std::move(message), 1, path};
+    return RequestError{RowCode::bad_request, std::move(message), 1, request.id};
   };
   if (mapping.prompt) {
     const size_t slash = path.rfind('/');

@@ -75,7 +75,8 @@ struct LineMapping {
 
 ParsedRequest parse_request(std::string_view line, uint64_t line_number, const LineMapping& mapping = {});
 
-// A whole text file as a prompt; a template sees {text}, {path} and {name}. The id is the path.
-ParsedRequest request_from_text(const std::string& path, std::string text, const LineMapping& mapping = {});
+// A text file, or a piece of it, as a prompt; a template sees {text}, {path} and {name}. The id is the path, of a piece
+// with its number behind it: "book.txt#1".
+ParsedRequest request_from_text(const std::string& path, std::string text, const LineMapping& mapping = {}, uint64_t piece = 0);
 
 }  // namespace tenure

@@ -38,6 +38,20 @@ std::vector<SegmentScript> perplexity_windows(const std::vector<int32_t>& ids, u
   return segments;
 }
 
+// LOCRET-Q (arXiv 2410.01805, section 4.4): the end of a prompt, where its question is, in front of it as well.
+void add_query_prefix(std::vector<SegmentScript>& segments, uint32_t n_prefix, std::optional<int32_t> bos) {
+  const auto asks = std::find_if(segments.begin(), segments.end(), [](const SegmentScript& segment) {
+    return segment.fork || segment.generate > 0 || !segment.score.empty();
+  });
+  if (asks == segments.end() || asks->fork) return;
+  std::vector<int32_t> prompt;
+  for (auto segment = segments.begin(); segment <= asks; ++segment) prompt.insert(prompt.end(), segment->ids.begin(), segment->ids.end());
+  std::vector<int32_t>& first = segments.front().ids;
+  const size_t begin = bos && !first.empty() && first.front() == *bos ? 1 : 0;
+  const size_t n = std::min<size_t>(n_prefix, prompt.size() - begin);
+  first.insert(first.begin() + static_cast<ptrdiff_t>(begin), prompt.end() - static_cast<ptrdiff_t>(n), prompt.end());
+}
+
 // Cuts tokens out of the longest segment's middle, so that everything fits.
 void truncate_middle(std::vector<SegmentScript>& segments, uint64_t n_too_many) {
   const auto longest = std::max_element(segments.begin(), segments.end(),
@@ -192,6 +206,9 @@ std::variant<SessionScript, RowError> PromptMaker::make(const Request& request, 
     script.ignore_eos = settings.ignore_eos;
     script.time_limit = settings.time_limit;
     script.segments = segments_of(request, settings);
+    if (settings.policy->query_prefix > 0) {
+      add_query_prefix(script.segments, settings.policy->query_prefix, language_.tokenizer().bos_to_add());
+    }
     const bool bound = settings.policy->positions == PositionMode::original;
     if (bound && script.n_total() > n_ctx_) {
       const uint64_t n_too_many = script.n_total() - n_ctx_;

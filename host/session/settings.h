@@ -27,6 +27,7 @@ struct PolicySettings {
   uint32_t period = 1;
   uint32_t slack = 0;
   SlotShare n_sink, n_recent, n_stabilizers, n_local;
+  uint32_t query_prefix = 0;   // last tokens of a prompt that are fed in front of it, too
   bool full_on_error = false;  // on_plugin_error = "full"
 
   // Of both. State of a kind belongs to one of them at most (why_not_wrap).

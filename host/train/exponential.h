@@ -7,13 +7,12 @@
 
 namespace tenure {
 
-// For x <= 0; below -87 the result is that of -87, which is nothing beside the largest term of a softmax, 1. Relative error
-// below 1e-6.
+// For x from -1e9 to 0; 0 below -87, which is nothing beside the largest term of a softmax, 1. Relative error below 1e-6. No
+// comparison of floats: those may trap, and compilers leave the loop as it is.
 inline float exponential(float x) {
-  x = x < -87.0f ? -87.0f : x;
-  const float turns = x * 1.44269504f;
-  const float rounded = static_cast<float>(static_cast<int32_t>(turns - 0.5f));  // towards zero of what is negative: nearest
-  const float rest = (x - rounded * 0.693359375f) + rounded * 2.12194440e-4f;   // ln 2 in two parts
+  const auto rounded = static_cast<int32_t>(x * 1.44269504f - 0.5f);  // to the nearest: a cast cuts towards zero
+  const auto turns = static_cast<float>(rounded);
+  const float rest = (x - turns * 0.693359375f) + turns * 2.12194440e-4f;  // ln 2 in two parts
   // Taylor to the sixth power: |rest| <= ln 2 / 2
   float sum = 1.3888889e-3f;
   sum = sum * rest + 8.3333333e-3f;
@@ -22,8 +21,8 @@ inline float exponential(float x) {
   sum = sum * rest + 0.5f;
   sum = sum * rest + 1.0f;
   sum = sum * rest + 1.0f;
-  const int32_t exponent = (static_cast<int32_t>(rounded) + 127) << 23;
-  return sum * std::bit_cast<float>(exponent);
+  const int32_t exponent = rounded + 127;
+  return sum * std::bit_cast<float>((exponent > 0 ? exponent : 0) << 23);
 }
 
 }  // namespace tenure

@@ -113,7 +113,7 @@ typedef struct tenure_kv_pool {
   void* base;
   uint64_t page_bytes;
   uint32_t k_type; /* TENURE_F32, F16, BF16; Q8_0, Q4_1 where page_layout takes them: cache_append quantises each row in
-                      groups of 32, and no other op but cache_rotate ever does */
+                      groups of 32, and no other op but cache_rotate ever does. Keys of Q4_1 have a fifth bit a code */
   uint32_t v_type;
 } tenure_kv_pool;
 

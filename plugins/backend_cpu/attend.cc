@@ -127,7 +127,7 @@ class Attention {
       float* result = partial(unit, r, item.first);
       const DecodeSplit split{.cache = view(item, first, end - first),
                               .seen = seen(s.first_pos + static_cast<int32_t>(r)),
-                              .k_type = s.pool->k_type,
+                              .k_type = key_rows(s.pool->k_type),
                               .v_type = s.pool->v_type,
                               .group_size = group_size_,
                               .max = result,
@@ -222,7 +222,7 @@ class Attention {
     task.group_size = group_size_;
     task.first_pos = s.first_pos + static_cast<int32_t>(item.first);
     task.window = call_.window;
-    task.k_type = s.pool->k_type;
+    task.k_type = key_rows(s.pool->k_type);
     task.v_type = s.pool->v_type;
     task.out = call_.out + first_row * row_floats() + head_offset(item);
     task.out_stride = row_floats();

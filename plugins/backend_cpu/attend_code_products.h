@@ -67,6 +67,10 @@ inline void code_query(const float* q, uint32_t n, CodedQuery* coded) {
   }
 }
 
+// Lines of bytes, or of nibbles.
+template <class K>
+constexpr uint32_t kCodeLines = K::bits == 8 ? 8 : 4;
+
 // products[h] = 16 keys' codes of one group times query h's; queries lie `stride` apart.
 #if TENURE_BYTE_PRODUCTS
 
@@ -93,15 +97,25 @@ inline void group_products(const uint8_t* lines, const CodedQuery* q, uint32_t s
       low[h] = _mm512_dpbusd_epi32(low[h], codes, word_of(query.low, word));
     }
   };
+  __m512i fifth = _mm512_setzero_si512();
+  if constexpr (K::bits == 5) fifth = _mm512_loadu_si512(lines + 4 * kWordLine);
 #pragma GCC unroll 8
-  for (uint32_t i = 0; i < K::bits; ++i) {
+  for (uint32_t i = 0; i < kCodeLines<K>; ++i) {
     const __m512i line = _mm512_loadu_si512(lines + i * kWordLine);
     if constexpr (K::bits == 8) {
       add(_mm512_xor_si512(line, _mm512_set1_epi8(-128)), i);  // plus 128: unsigned
     } else {
       const __m512i nibble = _mm512_set1_epi8(15);
-      add(_mm512_and_si512(line, nibble), i);
-      add(_mm512_and_si512(_mm512_srli_epi16(line, 4), nibble), i + 4);
+      __m512i low_nibbles = _mm512_and_si512(line, nibble);
+      __m512i high_nibbles = _mm512_and_si512(_mm512_srli_epi16(line, 4), nibble);
+      if constexpr (K::bits == 5) {
+        const __m512i sixteen = _mm512_set1_epi8(16);
+        constexpr int or_of_and = 0xf8;  // a | (b & c)
+        low_nibbles = _mm512_ternarylogic_epi32(low_nibbles, _mm512_slli_epi16(fifth, 4 - i), sixteen, or_of_and);
+        high_nibbles = _mm512_ternarylogic_epi32(high_nibbles, _mm512_srli_epi16(fifth, i), sixteen, or_of_and);
+      }
+      add(low_nibbles, i);
+      add(high_nibbles, i + 4);
     }
   }
 #pragma GCC unroll 4
@@ -130,15 +144,25 @@ inline void quarter_products(const uint8_t* bytes, const CodedQuery* q, uint32_t
       pairs[h] = _mm256_add_epi32(pairs[h], _mm256_madd_epi16(wide, four_codes(query, word)));
     }
   };
+  const auto line = [&](uint32_t i) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + i * kWordLine));
+  };
 #pragma GCC unroll 8
-  for (uint32_t i = 0; i < K::bits; ++i) {
-    const __m128i line = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + i * kWordLine));
+  for (uint32_t i = 0; i < kCodeLines<K>; ++i) {
     if constexpr (K::bits == 8) {
-      add(line, i);
+      add(line(i), i);
     } else {
       const __m128i nibble = _mm_set1_epi8(15);
-      add(_mm_and_si128(line, nibble), i);
-      add(_mm_and_si128(_mm_srli_epi16(line, 4), nibble), i + 4);
+      __m128i low = _mm_and_si128(line(i), nibble);
+      __m128i high = _mm_and_si128(_mm_srli_epi16(line(i), 4), nibble);
+      if constexpr (K::bits == 5) {
+        const __m128i sixteen = _mm_set1_epi8(16);
+        const int up = static_cast<int>(4 - i);
+        low = _mm_or_si128(low, _mm_and_si128(_mm_slli_epi16(line(4), up), sixteen));
+        high = _mm_or_si128(high, _mm_and_si128(_mm_srli_epi16(line(4), static_cast<int>(i)), sixteen));
+      }
+      add(low, i);
+      add(high, i + 4);
     }
   }
 }
@@ -176,12 +200,14 @@ inline void group_products(const uint8_t* lines, const CodedQuery* q, uint32_t s
   for (int h = 0; h < kHeads; ++h) {
     const CodedQuery& query = q[static_cast<uint32_t>(h) * stride];
     int32_t sums[16] = {};
-    for (uint32_t k = 0; k < kGroup * K::bits / 8; ++k) {
-      const uint8_t* byte = lines + k / 4 * kWordLine + k % 4;
+    for (uint32_t k = 0; k < kGroup; ++k) {
+      const uint8_t* bytes = lines + k % 4 + k / 4 % kCodeLines<K> * kWordLine;
+      const uint8_t* fifths = lines + k % 4 + 4 * kWordLine;
       for (int slot = 0; slot < 16; ++slot) {
-        const uint8_t code = byte[4 * slot];
-        sums[slot] += K::is_signed ? static_cast<int8_t>(code) * query.codes[k]
-                                   : (code & 15) * query.codes[k] + (code >> 4) * query.codes[k + 16];
+        int code = static_cast<int8_t>(bytes[4 * slot]);
+        if constexpr (K::bits != 8) code = bytes[4 * slot] >> k / 16 * 4 & 15;
+        if constexpr (K::bits == 5) code += (fifths[4 * slot] >> k / 4 & 1) * 16;
+        sums[slot] += code * query.codes[k];
       }
     }
     products[h] = each([&](int slot) { return static_cast<float>(sums[slot]); });

@@ -220,7 +220,9 @@ template <int kHeads>
 void decode_heads(const DecodeSplit& split, SlotRange range, uint32_t head, const float* q) {
   constexpr decltype(&score_heads<float, kHeads>) score[kCacheTypes] = {
       score_heads<float, kHeads>, score_heads<F16, kHeads>, score_heads<Bf16, kHeads>,
-      score_codes<Q8, kHeads>,    nullptr,                  score_codes<Q4, kHeads>};
+      score_codes<Q8, kHeads>,    nullptr,                  nullptr,
+      nullptr,                    nullptr,                  nullptr,
+      score_codes<Q5, kHeads>};
   constexpr decltype(&weigh_heads<float, kHeads>) weigh[kCacheTypes] = {
       weigh_heads<float, kHeads>, weigh_heads<F16, kHeads>, weigh_heads<Bf16, kHeads>,
       weigh_heads<Q8, kHeads>,    nullptr,                  weigh_heads<Q4, kHeads>};
@@ -228,7 +230,7 @@ void decode_heads(const DecodeSplit& split, SlotRange range, uint32_t head, cons
   const uint32_t last_page = (cache.n_slots - 1) / 16;
   float* value = split.value + uint64_t{head} * cache.head_dim;
   CodedQuery coded[kHeads * kMaxGroups];
-  if (split.k_type == TENURE_Q8_0 || split.k_type == TENURE_Q4_1) code_query(q, kHeads * cache.head_dim, coded);
+  if (split.k_type == TENURE_Q8_0 || split.k_type == TENURE_Q5_1) code_query(q, kHeads * cache.head_dim, coded);
   const Queries queries{.plain = q, .coded = coded};
   Softmax<kHeads> softmax;
   for (int h = 0; h < kHeads; ++h) {

@@ -20,12 +20,19 @@ struct Q4 {
   static constexpr bool is_signed = false;
   static constexpr bool has_minimum = true;
 };
+struct Q5 {
+  static constexpr uint32_t bits = 5;
+  static constexpr bool is_signed = false;
+  static constexpr bool has_minimum = true;
+};
 template <class T>
 constexpr bool is_coded = false;
 template <>
 constexpr bool is_coded<Q8> = true;
 template <>
 constexpr bool is_coded<Q4> = true;
+template <>
+constexpr bool is_coded<Q5> = true;
 
 constexpr uint32_t kWordLine = 64;  // one word of each of a page's 16 keys
 
@@ -42,14 +49,13 @@ constexpr uint32_t row_bytes(uint32_t head_dim) {
 }
 
 #if TENURE_VEC_AVX512
-// Byte, or nibble, `i` of sixteen words of codes.
-template <class T>
-inline Vec codes_of_words(const uint8_t* words, uint32_t i) {
+// Bits [first, first + kBits) of sixteen words.
+template <uint32_t kBits, bool is_signed>
+inline Vec bits_of_words(const uint8_t* words, uint32_t first) {
   const __m512i all = _mm512_loadu_si512(words);
-  const auto to_top = _mm_cvtsi32_si128(static_cast<int>(32 - T::bits - T::bits * i));
-  const __m512i top = _mm512_sll_epi32(all, to_top);
-  constexpr int down = 32 - T::bits;
-  return {_mm512_cvtepi32_ps(T::is_signed ? _mm512_srai_epi32(top, down) : _mm512_srli_epi32(top, down))};
+  const __m512i top = _mm512_sll_epi32(all, _mm_cvtsi32_si128(static_cast<int>(32 - kBits - first)));
+  constexpr int down = 32 - kBits;
+  return {_mm512_cvtepi32_ps(is_signed ? _mm512_srai_epi32(top, down) : _mm512_srli_epi32(top, down))};
 }
 inline Vec signed_bytes(const uint8_t* bytes) {
   return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes))))};
@@ -69,16 +75,17 @@ class NibbleValues {
   __m512 values_;
 };
 #elif TENURE_VEC_AVX2
-template <class T>
-inline __m256 codes_of_words(__m256i all, uint32_t i) {
-  const __m256i top = _mm256_sll_epi32(all, _mm_cvtsi32_si128(static_cast<int>(32 - T::bits - T::bits * i)));
-  constexpr int down = 32 - T::bits;
-  return _mm256_cvtepi32_ps(T::is_signed ? _mm256_srai_epi32(top, down) : _mm256_srli_epi32(top, down));
+template <uint32_t kBits, bool is_signed>
+inline __m256 bits_of_words(__m256i all, uint32_t first) {
+  const __m256i top = _mm256_sll_epi32(all, _mm_cvtsi32_si128(static_cast<int>(32 - kBits - first)));
+  constexpr int down = 32 - kBits;
+  return _mm256_cvtepi32_ps(is_signed ? _mm256_srai_epi32(top, down) : _mm256_srli_epi32(top, down));
 }
-template <class T>
-inline Vec codes_of_words(const uint8_t* words, uint32_t i) {
+template <uint32_t kBits, bool is_signed>
+inline Vec bits_of_words(const uint8_t* words, uint32_t first) {
   const __m256i* p = reinterpret_cast<const __m256i*>(words);
-  return {codes_of_words<T>(_mm256_loadu_si256(p), i), codes_of_words<T>(_mm256_loadu_si256(p + 1), i)};
+  return {bits_of_words<kBits, is_signed>(_mm256_loadu_si256(p), first),
+          bits_of_words<kBits, is_signed>(_mm256_loadu_si256(p + 1), first)};
 }
 inline __m256i eight_bytes(const uint8_t* bytes) {
   return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
@@ -105,12 +112,12 @@ class NibbleValues {
   __m256 minimum_;
 };
 #else
-template <class T>
-inline Vec codes_of_words(const uint8_t* words, uint32_t i) {
+template <uint32_t kBits, bool is_signed>
+inline Vec bits_of_words(const uint8_t* words, uint32_t first) {
   return each([&](int lane) {
-    const uint8_t byte = words[4 * lane + static_cast<int>(i * T::bits / 8)];
-    if constexpr (T::is_signed) return static_cast<float>(static_cast<int8_t>(byte));
-    return static_cast<float>(byte >> i % 2 * 4 & 15);
+    const uint8_t byte = words[4 * lane + static_cast<int>(first / 8)];
+    if constexpr (is_signed) return static_cast<float>(static_cast<int8_t>(byte));
+    return static_cast<float>(byte >> first % 8 & ((1 << kBits) - 1));
   });
 }
 inline Vec signed_bytes(const uint8_t* bytes) {
@@ -158,14 +165,21 @@ class PageKeys<T> {
   PageKeys(const uint8_t* page, uint32_t head_dim) : page_(page), head_dim_(head_dim) {}
   Vec operator()(uint32_t d) const {
     const uint32_t group = d / kGroup;
-    constexpr uint32_t width = kGroup * T::bits / 8;  // bytes of a group; nibbles wrap round once
-    const uint32_t byte = d % kGroup % width;
-    const uint8_t* words = page_ + halves_bytes<T>(head_dim_) + (group * width / 4 + byte / 4) * kWordLine;
-    const Vec codes = codes_of_words<T>(words, byte % 4 * (8 / T::bits) + d % kGroup / width);
-    return fma(codes, scales_at<T>(page_, group), minimums_at<T>(page_, head_dim_, group));
+    const uint8_t* lines = page_ + halves_bytes<T>(head_dim_) + group * T::bits * kWordLine;
+    return fma(codes(lines, d % kGroup), scales_at<T>(page_, group), minimums_at<T>(page_, head_dim_, group));
   }
 
  private:
+  // Element i of a group; each of its `bits` lines has a word of 4 bytes.
+  static Vec codes(const uint8_t* lines, uint32_t i) {
+    const uint32_t byte = i % 4;
+    const uint32_t word = i / 4;
+    if constexpr (T::bits == 8) return bits_of_words<8, true>(lines + word * kWordLine, 8 * byte);
+    const Vec nibbles = bits_of_words<4, false>(lines + word % 4 * kWordLine, 8 * byte + word / 4 * 4);
+    if constexpr (T::bits == 4) return nibbles;
+    return fma(bits_of_words<1, false>(lines + 4 * kWordLine, 8 * byte + word), broadcast(16), nibbles);
+  }
+
   const uint8_t* page_;
   uint32_t head_dim_;
 };

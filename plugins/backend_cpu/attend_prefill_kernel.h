@@ -234,7 +234,9 @@ class Prefill {
   static constexpr decltype(&Products::template pack_keys<float>) pack_keys[kCacheTypes] = {
       Products::template pack_keys<float>, Products::template pack_keys<F16>,
       Products::template pack_keys<Bf16>,  Products::template pack_keys<Q8>,
-      nullptr,                             Products::template pack_keys<Q4>};
+      nullptr,                             nullptr,
+      nullptr,                             nullptr,
+      nullptr,                             Products::template pack_keys<Q5>};
   static constexpr decltype(&Products::template pack_values<float>) pack_values[kCacheTypes] = {
       Products::template pack_values<float>, Products::template pack_values<F16>,
       Products::template pack_values<Bf16>,  Products::template pack_values<Q8>,

@@ -39,7 +39,12 @@ inline void pack_codes(const int32_t* codes, uint8_t* elements) {
     for (uint32_t i = 0; i < kGroup; ++i) elements[i] = static_cast<uint8_t>(codes[i]);
   } else {
     for (uint32_t i = 0; i < kGroup / 2; ++i)
-      elements[i] = static_cast<uint8_t>(codes[i] | codes[i + kGroup / 2] << 4);
+      elements[i] = static_cast<uint8_t>((codes[i] & 15) | (codes[i + kGroup / 2] & 15) << 4);
+  }
+  if constexpr (T::bits == 5) {
+    memset(elements + kGroup / 2, 0, 4);
+    for (uint32_t i = 0; i < kGroup; ++i)
+      elements[kGroup / 2 + i % 4] |= static_cast<uint8_t>(codes[i] >> 4 << i / 4);
   }
 }
 
@@ -54,6 +59,7 @@ struct Group {
 template <class T>
 void quantise_row(const float* in, uint32_t n, PackedRow& out) {
   const uint32_t n_groups = n / kGroup;
+  constexpr float highest_code = T::has_minimum ? (1 << T::bits) - 1 : 127.0f;
   for (uint32_t g = 0; g < n_groups; ++g) {
     const Group x{load(in + g * kGroup), load(in + g * kGroup + 16)};
     const float top = x.largest();
@@ -64,14 +70,13 @@ void quantise_row(const float* in, uint32_t n, PackedRow& out) {
     if constexpr (T::has_minimum) {
       out.halves[n_groups + g] = narrowed_half(bottom);
       minimum = widened(out.halves[n_groups + g]);
-      scale = top > minimum ? (top - minimum) / 15.0f : 0.0f;
+      scale = top > minimum ? (top - minimum) / highest_code : 0.0f;
     } else {
-      scale = (top > -bottom ? top : -bottom) / 127.0f;
+      scale = (top > -bottom ? top : -bottom) / highest_code;
       lowest_code = -127.0f;
     }
     out.halves[g] = narrowed_half(scale + x.poison());
     scale = widened(out.halves[g]);
-    constexpr float highest_code = T::has_minimum ? 15.0f : 127.0f;
     alignas(64) int32_t codes[kGroup];
     const auto encode = [&](Vec v, int32_t* at) {
       const Vec code = scale == 0 ? zero() : (v - broadcast(minimum)) / broadcast(scale);
@@ -92,6 +97,19 @@ void dequantise_nibbles(const PackedRow& in, uint32_t n, float* out) {
     const NibbleValues values(widened(in.halves[g]), widened(in.halves[n / kGroup + g]));
     store(out + g * kGroup, values(in.elements + g * 16, false));
     store(out + g * kGroup + 16, values(in.elements + g * 16, true));
+  }
+}
+
+void dequantise_five_bits(const PackedRow& in, uint32_t n, float* out) {
+  const uint32_t n_groups = n / kGroup;
+  for (uint32_t g = 0; g < n_groups; ++g) {
+    const uint8_t* bytes = in.elements + g * row_bytes<Q5>(kGroup);
+    const float scale = widened(in.halves[g]);
+    const float minimum = widened(in.halves[n_groups + g]);
+    for (uint32_t i = 0; i < kGroup; ++i) {
+      const int code = (bytes[i % 16] >> i / 16 * 4 & 15) + (bytes[16 + i % 4] >> i / 4 & 1) * 16;
+      out[g * kGroup + i] = static_cast<float>(code) * scale + minimum;
+    }
   }
 }
 
@@ -168,9 +186,9 @@ constexpr AttendKernels attend_kernels_with(const char* name, PrefillKernel fast
       .prefill_fast = fast,
       .rotate = rotate_heads,
       .widen = {widen_row<float>, widen_row<F16>, widen_row<Bf16>, dequantise_bytes, nullptr,
-                dequantise_nibbles},
+                dequantise_nibbles, nullptr, nullptr, nullptr, dequantise_five_bits},
       .narrow = {narrow_row<float>, narrow_row<F16>, narrow_row<Bf16>, quantise_row<Q8>, nullptr,
-                 quantise_row<Q4>},
+                 quantise_row<Q4>, nullptr, nullptr, nullptr, quantise_row<Q5>},
       .spread = spread_row,
       .exp2 = exp2_scalar,
   };

@@ -20,7 +20,7 @@ Side keys_of(const PageLayout& layout, SlotAt at) {
   return {.halves = at.page,
           .elements = at.page + format.halves_bytes(layout.head_dim) + at.lane * format.unit_bytes,
           .n_halves = format.n_halves(layout.head_dim),
-          .n_units = layout.head_dim / format.unit_elements,
+          .n_units = format.n_units(layout.head_dim),
           .unit_bytes = format.unit_bytes};
 }
 
@@ -75,7 +75,7 @@ void write_key(const AttendKernels& kernels, const PageLayout& layout, SlotAt at
     kernels.spread(row, layout.head_dim, 1.0f, spread);
     row = spread;
   }
-  kernels.narrow[layout.k_type](row, layout.head_dim, packed);
+  kernels.narrow[key_rows(layout.k_type)](row, layout.head_dim, packed);
   put(keys_of(layout, at), at.lane, packed);
 }
 
@@ -88,7 +88,7 @@ void write_value(const AttendKernels& kernels, const PageLayout& layout, SlotAt 
 void read_key(const AttendKernels& kernels, const PageLayout& layout, SlotAt at, float* row) {
   PackedRow packed;
   get(keys_of(layout, at), at.lane, packed);
-  kernels.widen[layout.k_type](packed, layout.head_dim, row);
+  kernels.widen[key_rows(layout.k_type)](packed, layout.head_dim, row);
   if (is_spread(layout.k_type)) kernels.spread(row, layout.head_dim, 1.0f / kGroup, row);
 }
 

@@ -22,6 +22,10 @@ for name, values in SAMPLES.items():
     # So many resamples that the bounds' third digit stands.
     result = scipy.stats.bootstrap((values,), numpy.mean, n_resamples=400_000, batch=10_000, method="percentile", rng=7)
     print(f"{name}: mean {numpy.mean(values):.6f}, {result.confidence_interval.low:.4f} to {result.confidence_interval.high:.4f}")
+PARTS, WHOLES = [9, 4, 0, 7, 5], [10, 4, 8, 9, 5]
+ratio = scipy.stats.bootstrap((PARTS, WHOLES), lambda parts, wholes, axis: parts.sum(axis) / wholes.sum(axis), paired=True,
+                              n_resamples=400_000, batch=10_000, method="percentile", rng=7)
+print(f"ratio: {sum(PARTS) / sum(WHOLES):.6f}, {ratio.confidence_interval.low:.4f} to {ratio.confidence_interval.high:.4f}")
 for name, (reference, logits) in LOGITS.items():
     p, q = (scipy.special.softmax(numpy.array(row, dtype=numpy.float64)) for row in (reference, logits))
     print(f"{name}: {scipy.stats.entropy(p, q):.10f}")

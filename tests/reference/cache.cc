@@ -33,8 +33,9 @@ std::vector<double> gathered(std::span<const double> row) {
   return x;
 }
 
+// Keys of Q4_1 pages are rows of Q5_1.
 std::vector<double> kept_key(uint32_t dtype, std::span<const double> key) {
-  return dtype == TENURE_Q4_1 ? gathered(kept_row(dtype, spread(key))) : kept_row(dtype, key);
+  return dtype == TENURE_Q4_1 ? gathered(kept_row(TENURE_Q5_1, spread(key))) : kept_row(dtype, key);
 }
 
 }  // namespace

@@ -275,13 +275,14 @@ size_t block_bytes(uint32_t dtype) {
 // Quotients in f32, for a code may hang on their last bit.
 void keep_group(uint32_t dtype, const std::vector<float>& x, std::vector<double>& result) {
   const auto [low, high] = std::minmax_element(x.begin(), x.end());
-  const bool has_minimum = dtype == TENURE_Q4_1;
+  const bool has_minimum = dtype != TENURE_Q8_0;
+  const int highest = dtype == TENURE_Q8_0 ? 127 : dtype == TENURE_Q4_1 ? 15 : 31;
   const auto minimum = static_cast<float>(has_minimum ? nearest(*low, 11, -13) : 0);
   const float top = has_minimum ? std::max(*high - minimum, 0.0f) : std::max(std::abs(*low), std::abs(*high));
-  const auto scale = static_cast<float>(nearest(top / (has_minimum ? 15.0f : 127.0f), 11, -13));
+  const auto scale = static_cast<float>(nearest(top / static_cast<float>(highest), 11, -13));
   for (float value : x) {
     const float quotient = scale == 0 ? 0 : (value - minimum) / scale;
-    const int c = has_minimum ? code(quotient, 0, 15) : code(quotient, -127, 127);
+    const int c = code(quotient, has_minimum ? 0 : -highest, highest);
     result.push_back(double{scale} * c + minimum);
   }
 }
@@ -295,7 +296,7 @@ double kept(uint32_t dtype, double x) {
 
 std::vector<double> kept_row(uint32_t dtype, std::span<const double> row) {
   std::vector<double> result;
-  if (dtype != TENURE_Q8_0 && dtype != TENURE_Q4_1) {
+  if (dtype != TENURE_Q8_0 && dtype != TENURE_Q4_1 && dtype != TENURE_Q5_1) {
     for (double x : row) result.push_back(kept(dtype, x));
     return result;
   }

@@ -40,7 +40,8 @@ class Eval(PipelineCase):
     def test_the_table(self):
         stdout, stderr = self.evaluate("--policy", "h2o,random", "--policy", "streaming_llm", "--budget", "1/2,48", *CHUNK)
         heading, rule, *lines = self.table(stdout)
-        self.assertEqual(heading, ["policy", "budget", "keyed numbers", "passkey", "random copy", "R.Number", "KL to full",
+        self.assertEqual(heading, ["policy", "budget", "keyed numbers", "passkey", "random copy", "R.Number", "sentence facts",
+                                   "all of these (of full)", "KL to full",
                                    "same top token", "perplexity", "KV MiB (of full)", "peak MiB (of full)", "policy ms"])
         self.assertEqual(set(rule), {"---"})
         expected = [[FULL, "-"]] + [[p, b] for p in ("h2o", "random", "streaming_llm") for b in ("1/2", "48")]
@@ -48,21 +49,21 @@ class Eval(PipelineCase):
         self.assertEqual({len(line) for line in lines}, {len(heading)})
         # Random weights remember nothing, so no policy can be blamed.
         for line in lines[1:]:
-            self.assertEqual(line[2:6], ["not informative"] * 4)
-        self.assertTrue(all(cell.endswith(": not informative") for cell in lines[0][2:6]), lines[0])
-        self.assertEqual(lines[0][6:8], ["0.000 [0.000, 0.000]", "1.00 [1.00, 1.00]"])
-        self.assertIn("3 of 3 documents", stderr)
+            self.assertEqual(line[2:8], ["not informative"] * 5 + ["-"])
+        self.assertTrue(all(cell.endswith(": not informative") for cell in lines[0][2:7]), lines[0])
+        self.assertEqual(lines[0][8:10], ["0.000 [0.000, 0.000]", "1.00 [1.00, 1.00]"])
+        self.assertIn("4 of 4 documents", stderr)
 
     def test_the_json(self):
         report = self.report("--policy", "h2o", "--budget", "1/2,48", "--seed", 5, *CHUNK)
         self.assertEqual((report["schema"], report["seed"], report["context"]), (1, 5, 384))
-        self.assertEqual([d["id"] for d in report["documents"]], ["text-0", "text-1", "noise-0"])
-        self.assertEqual(report["floors"], {"keyed": 0.9, "passkey": 0.9, "copy": 0.8, "r_number": 0.9})
+        self.assertEqual([d["id"] for d in report["documents"]], ["text-0", "text-1", "noise-0", "sentences-0"])
+        self.assertEqual(report["floors"], {"keyed": 0.9, "passkey": 0.9, "copy": 0.8, "r_number": 0.9, "sentence": 0.8})
         self.assertEqual([(line["policy"], line["budget"]) for line in report["lines"]], [(FULL, ""), ("h2o", "1/2"), ("h2o", "48")])
         full, _, small = report["lines"]
         for line in report["lines"]:
-            self.assertEqual(set(line["instruments"]), {*INSTRUMENTS, "r_number"})
-            for name, n in {"keyed": 2, "r_number": 1, "continuation": 2}.items():
+            self.assertEqual(set(line["instruments"]), {*INSTRUMENTS, "r_number", "sentence"})
+            for name, n in {"keyed": 2, "r_number": 1, "sentence": 1, "continuation": 2}.items():
                 for figure in ("exact", "accuracy", "logprob"):
                     estimate = line["instruments"][name][figure]
                     self.assertEqual(estimate["n"], n)
@@ -99,9 +100,15 @@ class Eval(PipelineCase):
         self.assertEqual(set(text["lines"][0]["instruments"]), {"continuation"})
         self.assertEqual(len(text["documents"]), 2)
         retrieval = self.report("--suite", "retrieval")
-        self.assertEqual(set(retrieval["lines"][0]["instruments"]), {"keyed", "passkey", "copy", "r_number"})
+        self.assertEqual(set(retrieval["lines"][0]["instruments"]), {"keyed", "passkey", "copy", "r_number", "sentence"})
         everything = self.report()["lines"][0]
         self.assertEqual(everything["instruments"], {**retrieval["lines"][0]["instruments"], **text["lines"][0]["instruments"]})
+
+    def test_how_many_documents_of_each_kind(self):
+        def ids(*options):
+            return [document["id"] for document in self.report("--seed", 2, *options)["documents"]]
+        self.assertEqual(ids("--noise", 3, "--sentences", 0), ["text-0", "text-1", "noise-0", "noise-1", "noise-2"])
+        self.assertEqual(ids("--documents", 0, "--sentences", 1), ["sentences-0"])
 
     def test_keys_of_all_policies_and_of_one(self):
         def kl(report, line):
@@ -136,7 +143,8 @@ class Eval(PipelineCase):
         self.assertEqual(self.tenure("eval", "--text", "text.txt")[0], USAGE)
         for options, said, expect in [
             (("--suite", "speed"), "all, retrieval or text", USAGE),
-            (("--documents", "0"), "--documents", USAGE),
+            (("--documents", "0"), "--documents, --noise and --sentences", USAGE),
+            (("--noise", "-1"), "--noise", USAGE),
             (("--seed", "x"), "whole number", USAGE),
             (("extra",), "a file goes with --json", USAGE),
             (("--policy", "nobody", "--budget", "48"), "nobody", UNAVAILABLE),
@@ -158,7 +166,7 @@ class Eval(PipelineCase):
     def test_a_signal_ends_it_between_documents(self):
         command = [str(TENURE), "eval", "-m", str(TINY), "--text", "text.txt", "--context", "384", "-n", "3000"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.folder) as process:
-            self.assertIn(b"1 of 4500 documents", process.stderr.readline())
+            self.assertIn(b"1 of 6000 documents", process.stderr.readline())
             process.send_signal(signal.SIGINT)
             stdout, _ = process.communicate(timeout=60)
         self.assertEqual((process.returncode, stdout), (STOPPED, b""))

@@ -1,5 +1,6 @@
 """Whatever stops a run, what was written stays, and running again completes it: every row once, the same as undisturbed."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -8,7 +9,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import time
 import unittest
 
 from harness import (BAD_PLAN, CANNOT_CREATE, DATA, IO_ERROR, OK, POLICIES, STOPPED, TENURE, TEST_PLUGINS, TINY, PipelineCase, generate,
@@ -37,14 +37,43 @@ class LongRun(PipelineCase):
         results = self.folder / out / "results.jsonl"
         return results.read_bytes().count(b"\n") if results.exists() else 0
 
+    @contextlib.contextmanager
+    def held(self, text, out, n_rows):
+        """A started run that stands still with `n_rows` (a range) written, until let_go: what the test counts and sends meanwhile belongs
+        to one moment of it. One that got further while the test was not scheduled is done anew."""
+        while True:
+            with self.started(self.write(text), self.folder / out) as process:
+                self.wait_for(lambda: self.n_rows(out) >= n_rows.start, "rows")
+                os.kill(process.pid, signal.SIGSTOP)  # send_signal() would fetch it if it has ended
+                end = os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+                if end.si_code == os.CLD_STOPPED and self.n_rows(out) in n_rows:
+                    yield process
+                    return
+            shutil.rmtree(self.folder / out)
+
+    def let_go(self, process, *signals):
+        """Sends the signals, each once the one before was received, and lets a held process go on."""
+        for number in signals:
+            process.send_signal(number)
+            process.send_signal(signal.SIGCONT)
+            self.wait_for(lambda number=number: process.poll() is not None or not self.is_pending(process, number), "a signal's handler")
+        process.send_signal(signal.SIGCONT)
+
+    @staticmethod
+    def is_pending(process, number):
+        status = pathlib.Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+        pending = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("ShdPnd:"))
+        return pending >> (number - 1) & 1 == 1
+
 
 class Interruptions(LongRun):
     def test_kill_9_at_50_random_moments(self):
         text, requests = self.long_run(n=120, max_new_tokens=100, engine={"in_flight": 8})
         undisturbed = self.run_tenure(text, requests, out="undisturbed")
         path, chance = self.write(text), random.Random(5)
-        n_kills, seen, survivors = 0, [], 0
-        while n_kills < 50:
+        n_kills, seen = 0, []
+        n_all = len(undisturbed.rows)
+        while n_kills < 50 or len({n for n in seen if 0 < n < n_all}) <= 5:  # moments in the middle
             with self.started(path, self.folder / "killed") as process:
                 try:
                     process.wait(timeout=chance.uniform(0.01, max(0.1, undisturbed.seconds / 12)))
@@ -56,24 +85,19 @@ class Interruptions(LongRun):
                     continue
             self.assertEqual(process.returncode, OK)
             # It got through: what it left is judged, and the killing starts over in a fresh directory.
-            survivors += 1
             self.assert_whole(self.run_tenure(text, out="killed"), undisturbed)
             shutil.rmtree(self.folder / "killed")
         self.assert_whole(self.run_tenure(text, out="killed"), undisturbed)
-        self.assertGreater(len({n for n in seen if 0 < n < len(undisturbed.rows)}), 5, f"kills in the middle: {seen} {survivors}")
 
     def test_sigterm_with_8_in_flight_drains_and_resume_completes(self):
         text, requests = self.long_run(n=80, max_new_tokens=200, engine={"in_flight": 8})
         undisturbed = self.run_tenure(text, requests)
-        with self.started(self.write(text), self.folder / "stopped") as process:
-            self.wait_for(lambda: self.n_rows("stopped") >= 10, "rows")
-            process.send_signal(signal.SIGTERM)
-            began = time.monotonic()
-            self.assertEqual(process.wait(timeout=60), STOPPED)
-            drained = time.monotonic() - began
-        n = self.n_rows("stopped")
-        self.assertLess(n, len(undisturbed.rows))
-        self.assertLess(drained, undisturbed.seconds / 2, "only what runs may be finished")
+        with self.held(text, "stopped", range(10, 50)) as process:
+            n_at_signal = self.n_rows("stopped")
+            self.let_go(process, signal.SIGTERM)
+            self.assertEqual(process.wait(), STOPPED)
+        # Of 160: twice 8 requests are read ahead, of two rows each, and as many again may begin until the signal is seen.
+        self.assertLessEqual(self.n_rows("stopped") - n_at_signal, 2 * 32, "only what runs may be finished")
         summary = json.loads((self.folder / "stopped" / "summary.json").read_text())
         self.assertEqual(summary["exit_code"], STOPPED)
         self.assertFalse((self.folder / "stopped" / "DONE").exists())
@@ -92,14 +116,10 @@ class Interruptions(LongRun):
         undisturbed = self.run_tenure(text, requests)
         for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
             out = f"twice-{code}"
-            with self.started(self.write(text), self.folder / out) as process:
-                self.wait_for(lambda: self.n_rows(out) >= 3, "rows")
-                process.send_signal(number)
-                time.sleep(0.1)
-                began = time.monotonic()
-                process.send_signal(number)
-                self.assertEqual(process.wait(timeout=30), code)
-                self.assertLess(time.monotonic() - began, 1.0)
+            with self.held(text, out, range(3, 5)) as process:
+                self.let_go(process, number, number)
+                self.assertEqual(process.wait(), code)
+            self.assertLessEqual(self.n_rows(out), 4, "the long ones were not waited for")
             for line in (self.folder / out / "results.jsonl").read_bytes().splitlines(keepends=True):
                 self.assertTrue(line.endswith(b"\n"))
                 json.loads(line)
@@ -108,21 +128,21 @@ class Interruptions(LongRun):
     def test_a_drain_that_takes_too_long_is_cut(self):
         text, requests = self.long_answers(run={"drain": "100ms"})
         undisturbed = self.run_tenure(text, requests)
-        with self.started(self.write(text), self.folder / "cut") as process:
-            self.wait_for(lambda: self.n_rows("cut") == 4, "the short rows")
-            process.send_signal(signal.SIGINT)
-            self.assertEqual(process.wait(timeout=10), STOPPED)
+        with self.held(text, "cut", range(4, 5)) as process:
+            self.let_go(process, signal.SIGINT)
+            self.assertEqual(process.wait(), STOPPED)
         self.assertEqual(self.n_rows("cut"), 4)
         self.assert_whole(self.run_tenure(text, out="cut"), undisturbed)
 
     def test_a_second_process_on_the_same_run_is_turned_away(self):
         text, requests = self.long_run(n=80, max_new_tokens=200)
-        with self.started(self.write(text, requests), self.folder / "shared") as process:
-            self.wait_for(lambda: self.n_rows("shared") >= 1, "a row")
+        self.write(text, requests)
+        with self.held(text, "shared", range(1, 160)) as process:
             second = self.run_tenure(text, out="shared", expect=STOPPED)
             self.assertIn("locked", second.stderr)
             self.assertIn(str(process.pid), second.stderr)
-            self.assertIsNone(process.poll(), "the first must go on")
+            self.let_go(process)
+            self.assertEqual(process.wait(), OK, "the first must go on")
 
     def test_run_again_after_done_does_nothing(self):
         text, requests = self.long_run(n=3, max_new_tokens=4)
@@ -199,7 +219,6 @@ class Disk(LongRun):
             resource.setrlimit(resource.RLIMIT_FSIZE, (size // 3, size // 3))
 
         full = self.run_tenure(text, requests, out="full", expect=IO_ERROR, preexec_fn=small_files)
-        self.assertLess(full.seconds, undisturbed.seconds + 1)
         n = (full.directory / "results.jsonl").read_bytes().count(b"\n")
         self.assertTrue(0 < n < len(undisturbed.rows))
         self.assert_whole(self.run_tenure(text, out="full"), undisturbed)

@@ -30,13 +30,19 @@ class Pipelines(PipelineCase):
             self.assertLess(max(ratios), 1, path)
 
     def test_all_of_them_compared(self):
-        rows = self.run_shipped(ROOT / "pipelines" / "compare_policies.toml", ["full", "evicted"], "stage.prompts.limit=1")
+        # The book is not part of a checkout; any text with pages of that length will do.
+        rows = self.run_shipped(ROOT / "pipelines" / "compare_policies.toml", ["full", "evicted"], "stage.prompts.limit=1",
+                                f"stage.prompts.path={ROOT / 'docs' / 'pipelines.md'}")
         deltas = [row for row in rows if row["stage"] == "delta"]
-        self.assertEqual(len(deltas), 11 * 3)
+        axes = {tuple(row["axes"][f"{table}.{key}"] for table, key in (("policy.evicted", "plugin"), ("policy.evicted", "budget"),
+                                                                       ("stage.prompts", "split"))) for row in deltas}
+        self.assertEqual((len(deltas), len(axes)), (11 * 3 * 2, 11 * 3 * 2))
         for row in deltas:
             self.assertEqual(row["status"], "ok", row)
+            self.assertEqual(row["compare"].keys(), {"exact_match", "agree_tokens", "token_f1", "rouge_l", "kl", "top1", "kv.peak_bytes", "kv.end_bytes"})
             self.assertGreaterEqual(row["compare"]["kl"], 0)
             self.assertLessEqual(row["compare"]["kv.peak_bytes"], 1)
+            self.assertLess(row["compare"]["kv.end_bytes"], 1)
 
 
 if __name__ == "__main__":

@@ -10,15 +10,18 @@
 extern "C" {
 #endif
 
-/* e^x for x <= 0; below -87 that of -87. */
+/* Choices below are made on bits, as whole numbers: a comparison of floats may trap, and compilers then leave a loop as it is. */
+typedef union tenure_float_bits {
+  float value;
+  int32_t bits;
+} tenure_float_bits;
+
+/* e^x for x from -1e9 to 0; 0 below -87. */
 static inline float tenure_exp_negative(float x) {
-  union {
-    int32_t bits;
-    float value;
-  } power;
-  x = x < -87.0f ? -87.0f : x;
-  const float rounded = (float)(int32_t)(x * 1.44269504f - 0.5f); /* to the nearest: a cast cuts towards zero */
-  const float rest = (x - rounded * 0.693359375f) + rounded * 2.12194440e-4f; /* ln 2 in two parts */
+  tenure_float_bits power;
+  const int32_t rounded = (int32_t)(x * 1.44269504f - 0.5f); /* to the nearest: a cast cuts towards zero */
+  const float turns = (float)rounded;
+  const float rest = (x - turns * 0.693359375f) + turns * 2.12194440e-4f; /* ln 2 in two parts */
   float sum = 1.3888889e-3f; /* Taylor to the sixth power, |rest| <= ln 2 / 2 */
   sum = sum * rest + 8.3333333e-3f;
   sum = sum * rest + 4.1666667e-2f;
@@ -26,14 +29,21 @@ static inline float tenure_exp_negative(float x) {
   sum = sum * rest + 0.5f;
   sum = sum * rest + 1.0f;
   sum = sum * rest + 1.0f;
-  power.bits = ((int32_t)rounded + 127) << 23;
+  power.bits = (rounded + 127 > 0 ? rounded + 127 : 0) << 23;
   return sum * power.value;
 }
 
 /* 1 / (1 + e^-x) */
 static inline float tenure_sigmoid(float x) {
-  const float e = tenure_exp_negative(x < 0 ? x : -x);
-  return (x < 0 ? e : 1.0f) / (1.0f + e);
+  tenure_float_bits negative, e, above;
+  negative.value = x;
+  const int32_t is_negative = negative.bits >> 31; /* all bits or none */
+  negative.bits |= INT32_MIN;
+  e.value = tenure_exp_negative(negative.value);
+  const float below = 1.0f + e.value;
+  above.value = 1.0f;
+  above.bits = (e.bits & is_negative) | (above.bits & ~is_negative);
+  return above.value / below;
 }
 
 /* Of each x (n): out = a(x), slope = a'(x). `activation`: TENURE_ACTIVATION_*. out may be x. */

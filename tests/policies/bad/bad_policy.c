@@ -35,6 +35,7 @@ enum {
   FORKED,
   BAD_EVIDENCE,
   BAD_EVIDENCE_CRASHES,
+  WINDOWS,
   PARAMETERS,
   LEAKS_SEQUENCES,
   LEAKS_POLICIES,
@@ -59,6 +60,7 @@ struct tenure_policy {
   const tenure_mem_service* mem;
   int64_t level;
   uint32_t n_selects;
+  int saw_layer_0;
   tenure_keepset* last;
   uint32_t offsets[MOST_HEADS + 1];
   uint32_t slots[MOST_SLOTS];
@@ -214,6 +216,8 @@ static tenure_status select_newest(tenure_policy* self, const tenure_call* call,
                                    tenure_status* statuses, tenure_error* error) {
   static uint32_t n_ever; /* of the process: what a verdict must not depend on */
   if (BREAKS == PHASES_FAILS && layer == TENURE_ALL_LAYERS) return TENURE_INTERNAL;
+  if (layer == 0) self->saw_layer_0 = 1;
+  if (BREAKS == WINDOWS && layer != TENURE_ALL_LAYERS && !self->saw_layer_0) return TENURE_INTERNAL;
   const tenure_status status = misbehave(self, call);
   if (status != TENURE_OK) return status;
   for (uint32_t s = 0; s < n; ++s) {

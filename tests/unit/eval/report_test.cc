@@ -89,9 +89,31 @@ TEST_CASE("report - below its floor under the full cache an instrument says noth
   CHECK(lines.at(3).find("0.50 / 0.50 [0.50, 0.50] / -0.50") != std::string::npos);
 }
 
+TEST_CASE(
+    "report - all informative instruments together are measured against the same documents of the full "
+    "cache") {
+  EvalReport report = made_report();
+  // The copies say nothing: 6 + 7 of 14 digits and 7 + 7 of 14 are right in full, of the first document 7
+  // under the policy.
+  const RetrievalEstimates full = estimate_retrieval(report, 0), some = estimate_retrieval(report, 1);
+  CHECK(full.accuracy.mean == doctest::Approx(27.0 / 28));
+  CHECK(full.of_full.mean == 1);
+  CHECK(some.accuracy.n == 1);
+  CHECK(some.accuracy.mean == doctest::Approx(7.0 / 14));
+  CHECK(some.of_full.mean == doctest::Approx(7.0 / 13));
+  report.scores[0].documents[0].questions.push_back(answered(Instrument::sentence, 2, 2));
+  report.scores[1].documents[0].questions.push_back(answered(Instrument::sentence, 1, 2));
+  CHECK(estimate_retrieval(report, 1).of_full.mean == doctest::Approx(8.0 / 15));
+  const std::vector<std::string> lines = lines_of(eval_table(report));
+  CHECK(lines.at(0).find("| random copy | sentence facts | all of these (of full) | KL to full |") !=
+        std::string::npos);
+  CHECK(lines.at(3).find("| 0.500 (0.533 [0.533, 0.533]) |") != std::string::npos);
+}
+
 TEST_CASE("report - the table has a column for each instrument that was asked, and the full cache first") {
   const std::vector<std::string> lines = lines_of(eval_table(made_report()));
-  CHECK(lines.at(0).find("| policy | budget | keyed numbers | random copy | KL to full |") == 0);
+  CHECK(lines.at(0).find(
+            "| policy | budget | keyed numbers | random copy | all of these (of full) | KL to full |") == 0);
   CHECK(lines.at(0).find("passkey") == std::string::npos);
   for (size_t i = 1; i < 4; ++i)
     CHECK(std::count(lines.at(i).begin(), lines[i].end(), '|') ==
@@ -115,6 +137,9 @@ TEST_CASE("report - the JSON has every document's figures and what failed") {
   CHECK(json["lines"][0]["instruments"]["keyed"]["exact"]["n"] == 2);
   CHECK(json["lines"][1]["documents"][0]["questions"][3]["kl"] == 0.25);
   CHECK(json["lines"][1]["documents"][0]["kv_peak_bytes"] == 2 << 20);
+  CHECK(json["lines"][1]["kv_peak_of_full"] == 0.5);
+  CHECK(json["lines"][1]["kv_end_of_full"] == 0.25);
+  CHECK(json["lines"][1]["retrieval"]["of_full"]["mean"].get<double>() == doctest::Approx(7.0 / 13));
   CHECK(json["lines"][1]["documents"][1]["error"]["code"] == "bad_plan");
   CHECK(!json["lines"][1]["documents"][1].contains("questions"));
 }

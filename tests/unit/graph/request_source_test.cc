@@ -161,6 +161,25 @@ TEST_CASE("request source - one request a text file; one that vanished is an err
   CHECK(rest[1] == b);
 }
 
+TEST_CASE("request source - text files in pieces, numbered in each file; the limit counts pieces") {
+  Folder folder;
+  const std::string a = folder.write("a.txt", "one\ntwo\nthree\n"), blank = folder.write("blank.txt", "\n\n");
+  const std::string b = folder.write("b.txt", "four\n");
+  StagePlan stage = stage_of(StageKind::read_text);
+  std::get<ReadPlan>(stage.work).split = 7;
+  std::get<ReadPlan>(stage.work).prompt_template = {{true, "name"}, {false, ": "}, {true, "text"}};
+  RequestSource source(stage, {a, blank, b});
+  const std::optional<ParsedRequest> first = source.next();
+  REQUIRE(first);
+  CHECK(std::get<std::string>(std::get<Request>(*first).input) == "a.txt: one\ntwo");
+  CHECK(std::get<Request>(*first).id == a + "#1");
+  CHECK(all_of(source) == Names{a + "#2", b + "#1"});
+  CHECK(source.bytes_read() == source.bytes_total());
+  std::get<ReadPlan>(stage.work).limit = 1;
+  RequestSource limited(stage, {a, b});
+  CHECK(all_of(limited) == Names{a + "#1"});
+}
+
 TEST_CASE("request source - a template makes the prompt, braces are text") {
   Folder folder;
   StagePlan stage = stage_of(StageKind::read_jsonl);

@@ -43,6 +43,7 @@ TEST_CASE("flatten - every key that is set differently differs, and nothing else
       {"policy.lo.budget=1/4", "stage.out.policy.budget"},
       {"policy.lo.n_recent=3", "stage.out.policy.n_recent"},
       {"policy.lo.n_local=3", "stage.out.policy.n_local"},
+      {"policy.lo.query_prefix=3", "stage.out.policy.query_prefix"},
       {"policy.lo.slack=3", "stage.out.policy.slack"},
       {"policy.lo.v_type=f32", "stage.out.policy.v_type"},
       {"policy.lo.budget_of=peak", "stage.out.policy.budget_of"},

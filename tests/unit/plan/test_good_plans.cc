@@ -137,6 +137,8 @@ id = "texts"
 kind = "read_text"
 path = ["a/*.txt", "${DATA}/b.txt", "${NONE:-c}.txt"]
 template = "Summarise:\n{text}\n{{ok}}"
+split = "4 KiB"
+limit = 3
 [[stage]]
 id = "view"
 kind = "write_jsonl"
@@ -191,6 +193,8 @@ map = { id = "doc_id", prompt = "body" }
   CHECK(order == "texts ppl lines gen ");
   const auto& texts = std::get<ReadPlan>(stage(cell, "texts").work);
   CHECK(texts.paths == std::vector<std::string>{"/w/a/*.txt", "/w/data/b.txt", "/w/c.txt"});
+  CHECK(texts.split == 4096);
+  CHECK(texts.limit == 3);
   REQUIRE(texts.prompt_template.size() == 3);
   CHECK(texts.prompt_template[1].is_field);
   CHECK(texts.prompt_template[1].text == "text");

@@ -173,6 +173,32 @@ TEST_CASE("bos - once, before the first text of the sequence, forks each for the
     CHECK(segment.ids.size() == (segment.ids.front() == bos ? 2 : 1));
 }
 
+TEST_CASE("query prefix - the last tokens before the first answer are fed in front as well") {
+  using Ids = std::vector<int32_t>;
+  TokenizerMetadata data = metadata();
+  Maker maker(data);
+  maker.policy.query_prefix = 2;
+  CHECK(maker.script(asking(Ids{30, 31, 32, 33})).segments[0].ids == Ids{32, 33, 30, 31, 32, 33});
+  CHECK(maker.script(asking(Ids{30})).segments[0].ids == Ids{30, 30});
+  data.add_bos = true;
+  Maker with_bos(data);
+  with_bos.policy.query_prefix = 2;
+  const int32_t bos = static_cast<int32_t>(*data.bos_id);
+  CHECK(with_bos.script(asking(Ids{30, 31, 32})).segments[0].ids == Ids{bos, 31, 32, 30, 31, 32});
+  CHECK(with_bos.script(asking(Ids{30})).segments[0].ids == Ids{bos, 30, 30});  // the BOS is no question
+
+  const auto texts = [&](bool fork) {
+    std::vector<std::string> texts;
+    for (const SegmentScript& segment :
+         maker.script(asking(std::vector<RequestSegment>{part("one two", ""), part("?!", "", 1, fork), part("...", "", 1)})).segments) {
+      texts.push_back(maker.spelled(segment.ids));
+    }
+    return texts;
+  };
+  CHECK(texts(false) == std::vector<std::string>{"?!one two", "?!", "..."});
+  CHECK(texts(true) == std::vector<std::string>{"one two", "?!", "..."});  // the trunk does not know what a fork asks
+}
+
 TEST_CASE("score - windows do not overlap, and the second half of each is scored") {
   Maker maker;
   maker.settings.window = 8;

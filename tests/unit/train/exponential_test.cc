@@ -9,7 +9,7 @@
 
 namespace tenure::test {
 
-TEST_CASE("exponential - is e^x to a millionth from 0 to -87, and stays there below") {
+TEST_CASE("exponential - is e^x to a millionth from 0 to -87, and nothing below") {
   double largest = 0;
   for (float x = 0; x >= -87.0f; x -= 0.00173f) {
     const double exact = std::exp(double{x});
@@ -17,7 +17,7 @@ TEST_CASE("exponential - is e^x to a millionth from 0 to -87, and stays there be
   }
   CHECK(largest < 1e-6);
   CHECK(exponential(0.0f) == 1.0f);
-  CHECK(exponential(-1e30f) == exponential(-87.0f));
+  for (const float x : {-88.5f, -1e3f, -1e9f}) CHECK(std::fabs(exponential(x)) < 1e-38f);
 }
 
 TEST_CASE("activations - values and slopes are those of the formulas, far from zero too") {
