@@ -100,7 +100,10 @@ Verdict refused(const Error& error, Rule rule) {
     case Code::plugin_manifest:
     case Code::plugin_not_found:
     case Code::unsupported_combination:
+      return {.outcome = Outcome::unavailable, .text = text};
     case Code::weights_unfit:
+      // Who gives a file gives it for the first model.
+      if (rule == Rule::windows) return Verdict::skipped(text);
       return {.outcome = Outcome::unavailable, .text = text};
     case Code::plugin_abi:
       // needs() is the only hook with this code.

@@ -6,6 +6,7 @@
 #include "check/checks.h"
 #include "check/heap.h"
 #include "error/error.h"
+#include "graph/policy_weights.h"
 #include "plan/load.h"
 
 namespace tenure {
@@ -134,9 +135,11 @@ Verdict check_leaks(Subject& subject) {
   // Policies.
   constexpr int n_warm = 32, n_created = 256;
   int64_t heap_warm = 0;
+  const auto weights = PolicyWeights::open(library.file(), subject.params(), subject.model_config());
+  const PolicyLoan loan{.backend = &subject.backend(), .weights = weights ? &weights->tensors() : nullptr};
   for (int i = 0; i < n_created; ++i) {
     if (i == n_warm) heap_warm = heap_in_use();
-    const Policy again(library, subject.model_info(), subject.params());
+    const Policy again(library, subject.model_info(), subject.params(), loan);
   }
   if (services.memory_bytes() > at_rest) {
     return Verdict::failed(fmt::format("{} times create and destroy left {} bytes of tenure.mem/1 behind",

@@ -55,6 +55,9 @@ class Subject {
   bool ever_decides() const { return !manifest().needs.phases.empty(); }
   uint64_t seed() const { return source_.seed; }
   const tenure_model_info& model_info() const { return runtime_.model_info().abi(); }
+  const ModelConfig& model_config() const { return runtime_.model_info().config(); }
+  // Of the last load.
+  const Backend& backend() { return runtime_.backend(); }
 
   // What load() will run. Throws Error for keys and values that the plugin does not take.
   Plan plan_of(const Variant& variant) const;
