@@ -56,23 +56,28 @@ measure() {
   rm -rf "${out:?}/$part"
   mv "$out/$part.new" "$out/$part"
 }
+measure_answers() { measure "$@" -n "$n_documents" --sentences "$n_documents"; }
+measure_noise() { measure "$@" -n 0 --sentences 0 --noise "$n_noise"; }
+
 weights="policy.locret.weights=\"$heads\""
+global="policy.locret.budget_scope=global"
+head="policy.locret.budget_scope=head"
 # Policies without training know decisions at the end of prefill and in decode, too.
-measure rivals --policy h2o,knorm,keydiff,snapkv,tova --budget 1/4,1/8 --set 'policy.when=["chunk"]' -n "$n_documents"
-measure global --policy locret --budget 1/4,1/8,1/16 --set "$weights" -n "$n_documents"
-measure head --policy locret --budget 1/4,1/8 --set "$weights" --set policy.budget_scope=head -n "$n_documents"
-measure noise-global --policy locret --budget 1/4,1/8,1/16 --set "$weights" -n 0 --sentences 0 --noise "$n_noise"
-measure noise-head --policy locret --budget 1/4,1/8 --set "$weights" --set policy.budget_scope=head -n 0 --sentences 0 --noise "$n_noise"
+measure_answers rivals --policy h2o,knorm,keydiff,snapkv,tova --budget 1/4,1/8 --set 'policy.when=["chunk"]'
+measure_answers global --policy locret --budget 1/4,1/8,1/16 --set "$weights" --set "$global"
+measure_answers head --policy locret --budget 1/4,1/8 --set "$weights" --set "$head"
+measure_noise noise-global --policy locret --budget 1/4,1/8,1/16 --set "$weights" --set "$global"
+measure_noise noise-head --policy locret --budget 1/4,1/8 --set "$weights" --set "$head"
 for context in 2048 4096; do
-  measure "context-$context" --policy locret --budget 1/8 --set "$weights" --suite retrieval --context "$context" -n "$n_long" \
-    --noise 0 --sentences 0
+  measure "context-$context" --policy locret --budget 1/8 --set "$weights" --set "$global" --suite retrieval \
+    --context "$context" -n "$n_long" --noise 0 --sentences 0
 done
 for type in q8_0 q4; do
-  measure "global-$type" --policy locret --budget 1/8 --set "$weights" --set "policy.kv_type=$type" -n "$n_documents"
+  measure_answers "global-$type" --policy locret --budget 1/8 --set "$weights" --set "$global" --set "policy.kv_type=$type"
 done
 for control in continuation random; do
-  measure "control-$control" --policy locret --budget 1/8 --set "policy.locret.weights=\"$root/$out/$control.safetensors\"" \
-    -n "$n_documents"
+  measure_answers "control-$control" --policy locret --budget 1/8 --set "$global" \
+    --set "policy.locret.weights=\"$root/$out/$control.safetensors\""
 done
 
 short=0

@@ -9,7 +9,7 @@ namespace {
 
 constexpr size_t n_keyed = 4;
 constexpr size_t n_copies = 2;
-constexpr size_t n_sentences = 6;
+constexpr size_t n_sentences = 4;
 constexpr size_t n_random_tokens = 24;
 constexpr ptrdiff_t n_given = 8;  // of the random tokens; the others are asked for
 

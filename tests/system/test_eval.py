@@ -22,9 +22,9 @@ class Eval(PipelineCase):
         lines = [" ".join(chosen.choice(words) for _ in range(20)) + "." for _ in range(80)]
         (self.folder / "text.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def evaluate(self, *options, text="text.txt", context=384, expect=OK):
+    def evaluate(self, *options, text="text.txt", context=384, n=2, expect=OK):
         """(stdout, stderr) on the tiny model."""
-        code, stdout, stderr = self.tenure("eval", "-m", TINY, "--text", text, "--context", context, "-n", 2, "-t", 2,
+        code, stdout, stderr = self.tenure("eval", "-m", TINY, "--text", text, "--context", context, "-n", n, "-t", 2,
                                            "--plugin-dir", TEST_PLUGINS, *options)
         self.assertEqual(code, expect, stderr)
         return stdout.decode(), stderr
@@ -88,8 +88,8 @@ class Eval(PipelineCase):
         def figures(*options):
             report = copy.deepcopy(self.report("--policy", "random", "--budget", "1/4", *CHUNK, *options))
             for line in report["lines"]:
-                for document in line["documents"]:
-                    del document["policy_ms"]
+                for timed in (line, *line["documents"]):
+                    del timed["policy_ms"]
             return report
         once = figures("--seed", 3)
         self.assertEqual(once, figures("--seed", 3))
@@ -105,10 +105,10 @@ class Eval(PipelineCase):
         self.assertEqual(everything["instruments"], {**retrieval["lines"][0]["instruments"], **text["lines"][0]["instruments"]})
 
     def test_how_many_documents_of_each_kind(self):
-        def ids(*options):
-            return [document["id"] for document in self.report("--seed", 2, *options)["documents"]]
+        def ids(*options, n=2):
+            return [document["id"] for document in self.report("--seed", 2, *options, n=n)["documents"]]
         self.assertEqual(ids("--noise", 3, "--sentences", 0), ["text-0", "text-1", "noise-0", "noise-1", "noise-2"])
-        self.assertEqual(ids("--documents", 0, "--sentences", 1), ["sentences-0"])
+        self.assertEqual(ids("--sentences", 1, n=0), ["sentences-0"])
 
     def test_keys_of_all_policies_and_of_one(self):
         def kl(report, line):
@@ -143,8 +143,8 @@ class Eval(PipelineCase):
         self.assertEqual(self.tenure("eval", "--text", "text.txt")[0], USAGE)
         for options, said, expect in [
             (("--suite", "speed"), "all, retrieval or text", USAGE),
-            (("--documents", "0"), "--documents, --noise and --sentences", USAGE),
             (("--noise", "-1"), "--noise", USAGE),
+            (("--sentences", "1000000000"), "--sentences", USAGE),
             (("--seed", "x"), "whole number", USAGE),
             (("extra",), "a file goes with --json", USAGE),
             (("--policy", "nobody", "--budget", "48"), "nobody", UNAVAILABLE),
@@ -154,6 +154,7 @@ class Eval(PipelineCase):
         ]:
             with self.subTest(options=options):
                 self.assertIn(said, self.evaluate(*options, expect=expect)[1])
+        self.assertIn("--documents, --noise and --sentences", self.evaluate(n=0, expect=USAGE)[1])
         self.assertIn("too short", self.evaluate(context=200, expect=USAGE)[1])
         self.assertIn("context is 512", self.evaluate(context=500, expect=USAGE)[1])
         (self.folder / "short.txt").write_text("One line.\n", encoding="utf-8")

@@ -74,6 +74,15 @@ class LocretBars(unittest.TestCase):
                 short = [row for row in result.stdout.splitlines() if "falls short" in row]
                 self.assertTrue(any(named in row for row in short), result.stdout)
 
+    def test_what_the_full_cache_cannot_answer_falls_short(self):
+        parts = good_parts()
+        for found in parts["global"]:
+            del found["retrieval"]
+            del found["instruments"]["copy"]
+        result = self.judge(parts)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertIn("| global 1/8: all retrieval, of full | nan | ≥ 0.950 | **falls short** |", result.stdout)
+
     def test_a_scale_lowers_the_bars(self):
         parts = {**good_parts(), "global": locret(("1/4", "1/8", "1/16"), keyed=0.91)}
         self.assertEqual(self.judge(parts).returncode, 1)

@@ -92,7 +92,7 @@ TEST_CASE("documents - sentences are begun again as they stand, with one to thre
   for (uint32_t i = 0; i < 10; ++i) {
     const Document document = maker(2).sentence_document(i);
     CHECK(document.ids.size() == context);
-    CHECK(n_of(document, Instrument::sentence) == 6);
+    CHECK(n_of(document, Instrument::sentence) == 4);
     const std::string whole = text_of(document.ids, 0, context);
     for (const Question& question : document.questions) {
       const std::string lead = tokenizer().detokenize(question.lead),
