@@ -111,8 +111,10 @@ inline void group_products(const uint8_t* lines, const CodedQuery* q, uint32_t s
       if constexpr (K::bits == 5) {
         const __m512i sixteen = _mm512_set1_epi8(16);
         constexpr int or_of_and = 0xf8;  // a | (b & c)
-        low_nibbles = _mm512_ternarylogic_epi32(low_nibbles, _mm512_slli_epi16(fifth, 4 - i), sixteen, or_of_and);
-        high_nibbles = _mm512_ternarylogic_epi32(high_nibbles, _mm512_srli_epi16(fifth, i), sixteen, or_of_and);
+        low_nibbles =
+            _mm512_ternarylogic_epi32(low_nibbles, _mm512_slli_epi16(fifth, 4 - i), sixteen, or_of_and);
+        high_nibbles =
+            _mm512_ternarylogic_epi32(high_nibbles, _mm512_srli_epi16(fifth, i), sixteen, or_of_and);
       }
       add(low_nibbles, i);
       add(high_nibbles, i + 4);

@@ -10,6 +10,9 @@
 #include "attend_page.h"
 #include "attend_vec.h"
 #include "read_ahead.h"
+#if TENURE_BYTE_PRODUCTS
+#include "attend_weigh_bytes.h"
+#endif
 
 namespace tenure::cpu {
 namespace {
@@ -193,26 +196,89 @@ inline void scale_values(float* value, uint32_t head_dim, float factor) {
   for (uint32_t d = 0; d < head_dim; d += 16) store(value + d, load(value + d) * broadcast(factor));
 }
 
-// scores (kHeads, 16) become weights; value (kHeads, head_dim) goes along with a new maximum.
+// scores [page][kHeads][16] become weights; value (kHeads, head_dim) goes along with a new maximum.
 template <int kHeads>
-inline void soften(Softmax<kHeads>& softmax, uint32_t head_dim, float* scores, float* value) {
-  Vec seen[kHeads];
+inline void soften(Softmax<kHeads>& softmax, uint32_t n_pages, uint32_t head_dim, float* scores, float* value) {
+  Vec highest[kHeads];
 #pragma GCC unroll 4
-  for (int h = 0; h < kHeads; ++h) seen[h] = load(scores + 16 * h);
   for (int h = 0; h < kHeads; ++h) {
-    if (!any_above(seen[h], softmax.max[h])) continue;
-    const float top = largest(seen[h]);
+    highest[h] = load(scores + 16 * h);
+    for (uint32_t p = 1; p < n_pages; ++p)
+      highest[h] = larger(highest[h], load(scores + (p * kHeads + static_cast<uint32_t>(h)) * 16));
+  }
+  for (int h = 0; h < kHeads; ++h) {
+    if (!any_above(highest[h], softmax.max[h])) continue;
+    const float top = largest(highest[h]);
     const float factor = exp2_scalar(softmax.max[h] - top);
     scale_values(value + static_cast<uint32_t>(h) * head_dim, head_dim, factor);
     softmax.sum[h] = softmax.sum[h] * broadcast(factor);
     softmax.max[h] = top;
   }
+  for (uint32_t p = 0; p < n_pages; ++p, scores += 16 * kHeads) {
 #pragma GCC unroll 4
-  for (int h = 0; h < kHeads; ++h) {
-    const Vec weights = exp2(seen[h] - broadcast(base_of(softmax.max[h])));
-    softmax.sum[h] = softmax.sum[h] + weights;
-    store(scores + 16 * h, weights);
+    for (int h = 0; h < kHeads; ++h) {
+      const Vec weights = exp2(load(scores + 16 * h) - broadcast(base_of(softmax.max[h])));
+      softmax.sum[h] = softmax.sum[h] + weights;
+      store(scores + 16 * h, weights);
+    }
   }
+}
+
+#if TENURE_BYTE_PRODUCTS
+constexpr uint32_t kPagesAtOnce = kBlockPages;
+#else
+constexpr uint32_t kPagesAtOnce = 1;
+#endif
+
+// What some heads make of a block of pages.
+struct Block {
+  uint32_t first_page;
+  uint32_t n_pages;
+  const uint8_t* pages[kPagesAtOnce];
+  const uint8_t* ahead[kPagesAtOnce];
+  Lanes lanes[kPagesAtOnce];
+};
+
+// Pages of the range from first_page on, at most `most`.
+inline Block block_at(const CacheView& cache, SlotRange range, uint32_t first_page, uint32_t most) {
+  const uint32_t last_page = (cache.n_slots - 1) / 16;
+  // With four pages at once three were best, 2 and 3 alike, 1 and 8 a third slower from memory (Zen 4).
+  const uint32_t pages_ahead = most - 1 > kReadAhead.pages ? most - 1 : kReadAhead.pages;
+  Block block;
+  block.first_page = first_page;
+  block.n_pages = smaller((range.end + 15) / 16 - first_page, most);
+  for (uint32_t i = 0; i < block.n_pages; ++i) {
+    const uint32_t page = first_page + i;
+    block.pages[i] = page_address(cache, page);
+    block.ahead[i] = page_address(cache, smaller(page + pages_ahead, last_page));
+    block.lanes[i] = {.begin = page * 16 > range.first ? 0 : range.first - page * 16,
+                      .end = smaller(range.end - page * 16, 16)};
+  }
+  return block;
+}
+
+// weights [page][kHeads][16]
+template <int kHeads>
+inline void weigh_pages(const DecodeSplit& split, const Block& block, const float* weights, float* value) {
+  constexpr decltype(&weigh_heads<float, kHeads>) weigh[kCacheTypes] = {
+      weigh_heads<float, kHeads>, weigh_heads<F16, kHeads>, weigh_heads<Bf16, kHeads>,
+      weigh_heads<Q8, kHeads>,    nullptr,                  weigh_heads<Q4, kHeads>};
+  const uint32_t v_offset = split.cache.v_offset;
+#if TENURE_BYTE_PRODUCTS
+  if (split.v_type == TENURE_Q8_0) {
+    ValueBlock values{.n_pages = block.n_pages};
+    for (uint32_t i = 0; i < block.n_pages; ++i) {
+      values.pages[i] = block.pages[i] + v_offset;
+      values.ahead[i] = block.ahead[i] + v_offset;
+      values.begin[i] = block.lanes[i].begin;
+      values.end[i] = block.lanes[i].end;
+    }
+    return weigh_block<kHeads>(values, split.cache.head_dim, weights, value);
+  }
+#endif
+  for (uint32_t i = 0; i < block.n_pages; ++i, weights += 16 * kHeads)
+    weigh[split.v_type](block.pages[i] + v_offset, block.ahead[i] + v_offset, split.cache.head_dim, block.lanes[i],
+                        weights, value);
 }
 
 // Heads [head, head + kHeads) of the group.
@@ -223,11 +289,7 @@ void decode_heads(const DecodeSplit& split, SlotRange range, uint32_t head, cons
       score_codes<Q8, kHeads>,    nullptr,                  nullptr,
       nullptr,                    nullptr,                  nullptr,
       score_codes<Q5, kHeads>};
-  constexpr decltype(&weigh_heads<float, kHeads>) weigh[kCacheTypes] = {
-      weigh_heads<float, kHeads>, weigh_heads<F16, kHeads>, weigh_heads<Bf16, kHeads>,
-      weigh_heads<Q8, kHeads>,    nullptr,                  weigh_heads<Q4, kHeads>};
   const CacheView& cache = split.cache;
-  const uint32_t last_page = (cache.n_slots - 1) / 16;
   float* value = split.value + uint64_t{head} * cache.head_dim;
   CodedQuery coded[kHeads * kMaxGroups];
   if (split.k_type == TENURE_Q8_0 || split.k_type == TENURE_Q5_1) code_query(q, kHeads * cache.head_dim, coded);
@@ -237,20 +299,21 @@ void decode_heads(const DecodeSplit& split, SlotRange range, uint32_t head, cons
     softmax.max[h] = split.max[head + h];
     softmax.sum[h] = zero();
   }
-  for (uint32_t page = range.first / 16; page * 16 < range.end; ++page) {
-    const uint8_t* at = page_address(cache, page);
-    const uint8_t* ahead = page_address(cache, smaller(page + kReadAhead.pages, last_page));
-    const Lanes lanes{.begin = page * 16 > range.first ? 0 : range.first - page * 16,
-                      .end = smaller(range.end - page * 16, 16)};
-    alignas(64) float weights[kHeads * 16];
-    score[split.k_type](at, ahead, cache.head_dim, queries, weights);
-    for (int h = 0; h < kHeads; ++h) {
-      const Vec seen = visible_scores(split, page, lanes, load(weights + 16 * h));
-      if (split.weights) keep_scores(split.weights + (head + h) * kSplitSlots + page * 16, lanes, seen);
-      store(weights + 16 * h, seen);
+  const uint32_t pages_at_once = split.v_type == TENURE_Q8_0 ? kPagesAtOnce : 1;
+  for (uint32_t page = range.first / 16; page * 16 < range.end; page += pages_at_once) {
+    const Block block = block_at(cache, range, page, pages_at_once);
+    alignas(64) float weights[kPagesAtOnce][kHeads * 16];
+    for (uint32_t i = 0; i < block.n_pages; ++i) {
+      score[split.k_type](block.pages[i], block.ahead[i], cache.head_dim, queries, weights[i]);
+      for (int h = 0; h < kHeads; ++h) {
+        const Vec seen = visible_scores(split, page + i, block.lanes[i], load(weights[i] + 16 * h));
+        if (split.weights)
+          keep_scores(split.weights + (head + h) * kSplitSlots + (page + i) * 16, block.lanes[i], seen);
+        store(weights[i] + 16 * h, seen);
+      }
     }
-    soften<kHeads>(softmax, cache.head_dim, weights, value);
-    weigh[split.v_type](at + cache.v_offset, ahead + cache.v_offset, cache.head_dim, lanes, weights, value);
+    soften<kHeads>(softmax, block.n_pages, cache.head_dim, weights[0], value);
+    weigh_pages<kHeads>(split, block, weights[0], value);
   }
   for (int h = 0; h < kHeads; ++h) {
     split.sum[head + h] = split.sum[head + h] * exp2_scalar(split.max[head + h] - base_of(softmax.max[h])) +

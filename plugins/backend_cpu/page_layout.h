@@ -2,8 +2,8 @@
 //
 // Keys lie transposed, so that one vector holds the same elements of 16 keys: [n_units][16 slots], a unit
 // being one element of a plain type and one 4-byte word of codes of a quantised one. Values follow as rows,
-// [16 slots][row_bytes]. Keys of a page of Q4_1 are rows of Q5_1: what quantising costs in answers, keys cost,
-// and four of their bits cost three times what five do (docs/quality.md).
+// [16 slots][row_bytes]. Keys of a page of Q4_1 are rows of Q5_1: what quantising costs in answers, keys
+// cost, and four of their bits cost three times what five do (docs/quality.md).
 //
 // Quantised rows are groups of 32 elements, each with an f16 scale and, but for Q8_0, an f16 minimum; before
 // the codes of a page's keys, and of its values, lie their scales, [n_groups][16 slots], and then their
@@ -80,7 +80,8 @@ struct PageLayout {
     return format.group_units != 0 && head_dim % format.elements() == 0;
   }
   constexpr bool supported() const {
-    if (k_type == TENURE_Q5_1 || v_type == TENURE_Q5_1) return false;  // not asked for: what Q4_1 makes of keys
+    if (k_type == TENURE_Q5_1 || v_type == TENURE_Q5_1)
+      return false;  // not asked for: what Q4_1 makes of keys
     return head_dim != 0 && head_dim <= kMaxHeadDim && holds(k_format()) && holds(v_format());
   }
   constexpr uint32_t v_offset() const { return k_format().page_bytes(head_dim); }
