@@ -27,6 +27,7 @@ struct Round {
   uint64_t n_decode_passes = 0;
   uint64_t decode_weight_bytes = 0;  // as the model counted them
   uint64_t decode_kv_bytes = 0;
+  double decode_policy_seconds = 0;  // of decode_seconds, the policy's
   uint64_t kv_peak_bytes = 0;  // of the sequences' caches, added up
   uint64_t kv_end_bytes = 0;
   uint64_t released = 0;
