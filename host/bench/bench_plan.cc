@@ -36,6 +36,7 @@ std::string policy_table(const BenchSettings& settings, size_t i, Manifests& man
     const bool is_count = settings.budget.find_first_not_of("0123456789") == std::string::npos;
     text += fmt::format("budget = {}\n", is_count ? settings.budget : toml_string(settings.budget));
   }
+  if (releases && settings.period > 0) text += fmt::format("period = {}\n", settings.period);
   if (settings.chunk > 0) text += fmt::format("chunk = {}\n", settings.chunk);
   return text;
 }

@@ -19,6 +19,7 @@ struct BenchSettings {
   std::string kv_type = "f16";
   std::string memory = "8 GiB";  // most KV bytes
   uint32_t chunk = 0;            // prompt tokens between two decisions; 0 = the policy's default
+  uint32_t period = 0;           // decode steps between two decisions; 0 = the policy's default
   uint32_t threads = 0;          // 0 = what the process may use
   // Every combination of these is one workload.
   std::vector<uint32_t> prompts = {1, 512};  // tokens fed

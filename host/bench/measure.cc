@@ -35,14 +35,19 @@ PrefillReport prefill_report(const std::vector<Round>& rounds) {
 
 std::optional<DecodeReport> decode_report(const std::vector<Round>& rounds) {
   const Round& last = rounds.back();
-  Distribution tps;
+  Distribution tps, pass_ms, policy_ms;
   for (const Round& round : rounds) {
     if (round.n_decoded == 0) return std::nullopt;
     tps.add(static_cast<double>(round.n_decoded) / round.decode_seconds);
+    const auto n_passes = static_cast<double>(round.n_decode_passes);
+    pass_ms.add(1e3 * round.decode_seconds / n_passes);
+    policy_ms.add(1e3 * round.decode_policy_seconds / n_passes);
   }
   const auto n = static_cast<double>(last.n_decoded);
   return DecodeReport{.tps = spread_of(tps),
                       .n_passes = last.n_decode_passes,
+                      .pass_ms = pass_ms.quantile(0.5),
+                      .policy_ms = spread_of(policy_ms),
                       .weight_bytes_per_token = static_cast<double>(last.decode_weight_bytes) / n,
                       .kv_bytes_per_token = static_cast<double>(last.decode_kv_bytes) / n};
 }

@@ -30,10 +30,14 @@ struct PrefillReport {
 struct DecodeReport {
   Spread tps;             // of all sequences together
   uint64_t n_passes = 0;  // of one repeat
+  // The policy's part of a pass of all sequences: hooks, evidence read for them, decisions, moves.
+  double pass_ms = 0;
+  Spread policy_ms;
   // What the passes had to read, over their tokens: rows of one pass share the weights.
   double weight_bytes_per_token = 0;
   double kv_bytes_per_token = 0;
 
+  double policy_share() const { return pass_ms > 0 ? policy_ms.median / pass_ms : 0; }
   double gbps() const { return (weight_bytes_per_token + kv_bytes_per_token) * tps.median / 1e9; }
 };
 

@@ -57,6 +57,10 @@ std::string share_text(double gbps, double probe) {
   return probe > 0 ? fmt::format("{:.0f} %", 100 * gbps / probe) : "-";
 }
 
+std::string policy_text(const DecodeReport& decode) {
+  return fmt::format("{:.3f}, {:.1f} %", decode.policy_ms.median, 100 * decode.policy_share());
+}
+
 // Widths count bytes, and the dash of a range has three.
 std::string padded(const std::string& text, size_t width) {
   size_t n = 0;
@@ -66,8 +70,8 @@ std::string padded(const std::string& text, size_t width) {
 
 std::string workloads_text(const BenchReport& report) {
   std::string text = fmt::format(
-      "\n{:<16} {:>7} {:>7} {:>5} {:>5} {:>25} {:>7} {:>23} {:>9} {:>6} {:>8} {:>7} {:>8} {:>8} {:>6}\n", "policy",
-      "budget", "prompt", "gen", "seqs", "prefill t/s [p10-p90]", "GOP/s", "decode t/s [p10-p90]", "MB/token",
+      "\n{:<16} {:>7} {:>7} {:>5} {:>5} {:>25} {:>7} {:>23} {:>14} {:>9} {:>6} {:>8} {:>7} {:>8} {:>8} {:>6}\n", "policy",
+      "budget", "prompt", "gen", "seqs", "prefill t/s [p10-p90]", "GOP/s", "decode t/s [p10-p90]", "policy ms/step", "MB/token",
       "GB/s", "of probe", "at once", "KV MiB", "RSS MiB", "others");
   for (const WorkloadReport& w : report.workloads) {
     text += fmt::format("{:<16} {:>7} {:>7} {:>5} {:>5}", w.policy, w.budget.empty() ? "-" : w.budget,
@@ -75,6 +79,7 @@ std::string workloads_text(const BenchReport& report) {
     text += fmt::format(" {} {:>7}", padded(w.prefill ? spread_text(w.prefill->tps) : "-", 25),
                         w.prefill ? fmt::format("{:.0f}", w.prefill->gops) : "-");
     text += " " + padded(w.decode ? spread_text(w.decode->tps) : "-", 23);
+    text += fmt::format(" {:>14}", w.decode ? policy_text(*w.decode) : "-");
     const double bytes = w.decode ? w.decode->weight_bytes_per_token + w.decode->kv_bytes_per_token : 0;
     text += w.decode ? fmt::format(" {:>9.1f} {:>6.1f} {:>8}", bytes / 1e6, w.decode->gbps(),
                                    share_text(w.decode->gbps(), report.probe_gbps()))
@@ -181,6 +186,9 @@ void write_workload(JsonWriter& json, const WorkloadReport& w, double probe) {
     json.key("decode").begin_object();
     write_spread(json, "tps", w.decode->tps);
     json.key("passes").unsigned_integer(w.decode->n_passes);
+    json.key("step_ms").number(w.decode->pass_ms);
+    write_spread(json, "policy_ms", w.decode->policy_ms);
+    json.key("policy_share").number(w.decode->policy_share());
     json.key("weight_bytes_per_token").number(w.decode->weight_bytes_per_token);
     json.key("kv_bytes_per_token").number(w.decode->kv_bytes_per_token);
     write_share(json, w.decode->gbps(), probe);

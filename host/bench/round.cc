@@ -94,6 +94,7 @@ void take_passes(Round& round, const std::vector<Pass>& passes, Clock::time_poin
     round.n_decoded += pass->figures.n_decoded;
     round.decode_weight_bytes += pass->figures.work.weight_bytes;
     round.decode_kv_bytes += pass->figures.work.kv_bytes;
+    round.decode_policy_seconds += seconds(pass->figures.policy);
     round.decode_seconds = seconds(pass->ended - prefilled);
   }
 }

@@ -27,6 +27,7 @@ struct Round {
   uint64_t n_decode_passes = 0;
   uint64_t decode_weight_bytes = 0;  // as the model counted them
   uint64_t decode_kv_bytes = 0;
+  double decode_policy_seconds = 0;  // of decode_seconds, the policy's
   uint64_t n_at_once = 0;      // the most sequences that ran at one time: memory may let fewer in than there are
   uint64_t kv_peak_bytes = 0;  // that the page pools handed out at one time
   uint64_t kv_end_bytes = 0;   // of the sequences' caches, added up

@@ -227,43 +227,46 @@ Status KvCache::add_moves(uint32_t table, std::span<const tenure_kv_move> moves)
   return {};
 }
 
+// All in one call, for the backend's workers share them; only then do pages go back.
 Status KvCache::run_moves() {
-  if (kv_moves_.empty()) return {};
-  const Status status = backend_.cache_move(kv_moves_);
-  return status.ok() ? backend_.synchronize() : status;
+  Status status;
+  if (!kv_moves_.empty()) status = backend_.cache_move(kv_moves_);
+  if (!kv_moves_.empty() && status.ok()) status = backend_.synchronize();
+  for (size_t i = 0; i < changed_.size() && status.ok(); ++i) status = shrink(changed_[i]);
+  return status;
 }
 
 Status KvCache::apply(uint32_t first, std::span<const KeptSlots> keep, bool compact, std::vector<int32_t>& released) {
+  kv_moves_.clear();
+  moves_.clear();
+  size_t n_kept = 0;
+  for (const KeptSlots& slots : keep) n_kept += slots.size();
+  moves_.reserve(n_kept);  // the calls point into it
+  changed_.clear();
   for (uint32_t i = 0; i < keep.size(); ++i) {
-    const uint32_t index = first + i;
-    SlotTable& table = tables_[index];
+    SlotTable& table = tables_[first + i];
     if (keep[i].size() == table.size()) continue;
-    moves_.clear();
+    const size_t n_before = moves_.size();
     table.apply(keep[i], compact, moves_, released);
-    kv_moves_.clear();
-    if (Status status = add_moves(index, moves_); !status.ok()) return status;
-    if (Status status = run_moves(); !status.ok()) return status;
-    if (Status status = shrink(index); !status.ok()) return status;
+    if (Status status = add_moves(first + i, std::span(moves_).subspan(n_before)); !status.ok()) return status;
+    changed_.push_back(first + i);
   }
-  return {};
+  return run_moves();
 }
 
 Status KvCache::remove(uint32_t first, std::span<const uint32_t> slots, std::vector<int32_t>& released) {
   kv_moves_.clear();
   moves_.clear();
   moves_.reserve(slots.size());  // the calls point into it
+  changed_.clear();
   for (uint32_t i = 0; i < slots.size(); ++i) {
     if (slots[i] == UINT32_MAX) continue;
     const size_t n_before = moves_.size();
     released.push_back(tables_[first + i].remove(slots[i], moves_));
     if (Status status = add_moves(first + i, std::span(moves_).subspan(n_before)); !status.ok()) return status;
+    changed_.push_back(first + i);
   }
-  if (Status status = run_moves(); !status.ok()) return status;
-  for (uint32_t i = 0; i < slots.size(); ++i) {
-    if (slots[i] == UINT32_MAX) continue;
-    if (Status status = shrink(first + i); !status.ok()) return status;
-  }
-  return {};
+  return run_moves();
 }
 
 // Pages that hold no slot of the table any more go back.

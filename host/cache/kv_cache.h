@@ -134,6 +134,7 @@ class KvCache {
   // Arguments of backend calls, alive until the next synchronize.
   Moves moves_;
   std::vector<tenure_kv_moves> kv_moves_;
+  std::vector<uint32_t> changed_;  // tables these moves are about
   std::vector<tenure_page_copy> copies_;
   std::vector<tenure_kv_rotation> rotations_;
   std::vector<int32_t> deltas_;

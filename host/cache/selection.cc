@@ -1,5 +1,7 @@
 #include "cache/selection.h"
 
+#include <tenure/wide.h>
+
 #include <algorithm>
 #include <bit>
 
@@ -17,20 +19,10 @@ uint32_t fit_budget(uint32_t budget, Protection& protection) {
 void mark_protected(SlotTable& table, const Protection& protection, uint32_t n_tokens, bool prompt_end) {
   const auto position = [](int64_t p) { return static_cast<int32_t>(std::clamp<int64_t>(p, INT32_MIN, INT32_MAX)); };
   const int64_t end = n_tokens;
-  const int32_t sink = position(protection.n_sink);
-  const int32_t recent = position(end - protection.n_recent);
-  const int32_t stabilizer = position(prompt_end ? end : end - protection.n_stabilizers);
-  const int32_t local = position(prompt_end ? end - protection.n_local : end);
-  const uint32_t n = table.size();
-  const int32_t* __restrict pos = table.pos().data();
-  uint8_t* __restrict flags = table.flags().data();
-  // Without branches, so that it vectorises: it passes over every slot at every step.
-  for (uint32_t slot = 0; slot < n; ++slot) {
-    const int32_t p = pos[slot];
-    const int32_t flag = (p < sink ? TENURE_SLOT_SINK : 0) | (p >= recent ? TENURE_SLOT_RECENT : 0) |
-                         (p >= stabilizer ? TENURE_SLOT_STABILIZER : 0) | (p >= local ? TENURE_SLOT_LOCAL : 0);
-    flags[slot] = static_cast<uint8_t>((flags[slot] & TENURE_SLOT_REBUILT) | flag);
-  }
+  table.mark({.sink = position(protection.n_sink),
+              .recent = position(end - protection.n_recent),
+              .stabilizer = position(prompt_end ? end : end - protection.n_stabilizers),
+              .local = position(prompt_end ? end - protection.n_local : end)});
 }
 
 bool Selection::stays_before(const Candidate& a, const Candidate& b) {
@@ -41,10 +33,24 @@ bool Selection::stays_before(const Candidate& a, const Candidate& b) {
 
 namespace {
 
+constexpr uint32_t block_slots = 128;
+constexpr int32_t no_score = INT32_MAX;  // no finite score is that high
+
 // Floats in the order of their values, as integers: minima of these vectorise.
 int32_t ordered(float score) {
   const auto bits = std::bit_cast<int32_t>(score + 0.0f);  // -0 is 0
   return bits ^ ((bits >> 31) & INT32_MAX);
+}
+
+// Of the free slots.
+TENURE_WIDE int32_t lowest_of(const float* __restrict score, const uint8_t* __restrict flags, uint32_t n) {
+  int32_t lowest = no_score;
+  for (uint32_t slot = 0; slot < n; ++slot) {
+    // Without branches, so that it vectorises: it passes over every slot at every step.
+    const int32_t is_protected = -static_cast<int32_t>(flags[slot] != 0);
+    lowest = std::min(lowest, (ordered(score[slot]) & ~is_protected) | (no_score & is_protected));
+  }
+  return lowest;
 }
 
 }  // namespace
@@ -54,22 +60,21 @@ uint32_t find_worst(const SlotTable& table) {
   const uint8_t* flags = table.flags().data();
   const float* score = table.score().data();
   const uint32_t n = table.size();
-  int32_t lowest = INT32_MAX;  // of the free slots; no finite score is that high
-  for (uint32_t slot = 0; slot < n; ++slot) {
-    // Without branches, so that it vectorises: a protected slot's score becomes the highest.
-    const int32_t is_protected = -static_cast<int32_t>(flags[slot] != 0);
-    lowest = std::min(lowest, (ordered(score[slot]) & ~is_protected) | (INT32_MAX & is_protected));
+  int32_t lowest = no_score;
+  uint32_t begin = n;  // of the first block with that score
+  uint32_t end = n;    // of the last one
+  for (uint32_t first = 0; first < n; first += block_slots) {
+    const uint32_t n_slots = std::min(block_slots, n - first);
+    const int32_t of_block = lowest_of(score + first, flags + first, n_slots);
+    if (of_block > lowest || of_block == no_score) continue;
+    if (of_block < lowest) begin = first;
+    lowest = of_block;
+    end = first + n_slots;
   }
   uint32_t worst = n;
-  constexpr uint32_t block = 64;
-  for (uint32_t first = 0; first < n; first += block) {
-    const uint32_t last = std::min(first + block, n);
-    uint32_t n_equal = 0;
-    for (uint32_t slot = first; slot < last; ++slot) n_equal += ordered(score[slot]) == lowest ? 1 : 0;
-    for (uint32_t slot = first; slot < last && n_equal > 0; ++slot) {
-      if (ordered(score[slot]) != lowest || flags[slot] != 0) continue;
-      if (worst == n || pos[slot] > pos[worst]) worst = slot;
-    }
+  for (uint32_t slot = begin; slot < end; ++slot) {
+    if (ordered(score[slot]) != lowest || flags[slot] != 0) continue;
+    if (worst == n || pos[slot] > pos[worst]) worst = slot;
   }
   return worst;
 }
@@ -94,9 +99,15 @@ void Selection::keep_best(const SlotTable& table, uint32_t budget, KeptSlots& ke
       candidates_.push_back({.score = score[slot], .pos = pos[slot], .table = 0, .slot = slot});
     }
   }
-  std::nth_element(candidates_.begin(), candidates_.begin() + n_chosen, candidates_.end(), stays_before);
-  for (uint32_t i = 0; i < n_chosen; ++i) keep.push_back(candidates_[i].slot);
-  std::sort(keep.begin(), keep.end());
+  if (n_chosen == 0) return;
+  // The last to stay splits them; another pass finds the rest in the order of slots, which costs less than sorting.
+  std::nth_element(candidates_.begin(), candidates_.begin() + n_chosen - 1, candidates_.end(), stays_before);
+  const Candidate last = candidates_[n_chosen - 1];
+  keep.clear();
+  for (uint32_t slot = 0; slot < table.size(); ++slot) {
+    const bool stays = flags[slot] != 0 || !stays_before(last, {.score = score[slot], .pos = pos[slot], .table = 0, .slot = slot});
+    if (stays) keep.push_back(slot);
+  }
 }
 
 void Selection::keep_pooled(std::span<const SlotTable* const> tables, uint64_t total, uint32_t floor,

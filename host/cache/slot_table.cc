@@ -3,6 +3,12 @@
 #include <algorithm>
 
 namespace tenure {
+namespace {
+
+// A decode step's protections are its predecessor's, moved by one position, or by a few where steps were left out.
+constexpr int32_t max_followed = 16;
+
+}  // namespace
 
 void SlotTable::reserve(uint32_t n_slots) {
   pos_.reserve(n_slots);
@@ -14,7 +20,10 @@ void SlotTable::reserve(uint32_t n_slots) {
 
 void SlotTable::append(int32_t first_pos, uint32_t n) {
   const uint32_t n_old = size();
-  for (uint32_t i = 0; i < n; ++i) pos_.push_back(first_pos + static_cast<int32_t>(i));
+  for (uint32_t i = 0; i < n; ++i) {
+    pos_.push_back(first_pos + static_cast<int32_t>(i));
+    recent_.put(pos_.back(), n_old + i);
+  }
   flags_.resize(n_old + n, 0);
   if (arrays_.score) score_.resize(n_old + n, 0.0f);
   state_.resize(size_t{n_old + n} * arrays_.state_floats, 0.0f);
@@ -37,6 +46,7 @@ uint32_t SlotTable::append_rebuilt(int32_t first_pos, uint32_t n, std::span<uint
         if (pos_[slot] > pos) --gap_[slot];  // its rank grows by one
       }
     }
+    recent_.put(pos, size());
     pos_.push_back(pos);
     flags_.push_back(TENURE_SLOT_REBUILT);
     if (arrays_.score) score_.push_back(0.0f);
@@ -48,11 +58,60 @@ uint32_t SlotTable::append_rebuilt(int32_t first_pos, uint32_t n, std::span<uint
 }
 
 void SlotTable::drop_front(uint32_t n) {
+  n_marked_ = 0;
+  recent_ = {};
   pos_.erase(pos_.begin(), pos_.begin() + n);
   flags_.erase(flags_.begin(), flags_.begin() + n);
 }
 
+void SlotTable::mark(const ProtectedPositions& now) {
+  if (!can_follow(now)) return mark_all(now);
+  const auto mark_one = [&](uint32_t slot, int32_t pos) {
+    flags_[slot] = static_cast<uint8_t>((flags_[slot] & TENURE_SLOT_REBUILT) | now.flags_of(pos));
+  };
+  for (uint32_t slot = n_marked_; slot < size(); ++slot) mark_one(slot, pos_[slot]);
+  const auto leave = [&](int32_t from, int32_t to) {
+    for (int32_t pos = std::max(from, 0); pos < to; ++pos) {
+      const uint32_t slot = recent_.at(pos);
+      if (slot < n_marked_) mark_one(slot, pos);
+    }
+  };
+  leave(marked_.recent, now.recent);
+  leave(marked_.stabilizer, now.stabilizer);
+  leave(marked_.local, now.local);
+  marked_ = now;
+  n_marked_ = size();
+}
+
+bool SlotTable::can_follow(const ProtectedPositions& now) const {
+  const auto is_next = [&](int32_t before, int32_t after) {
+    return after >= before && after - before <= max_followed && recent_.covers(before);
+  };
+  return n_marked_ > 0 && now.sink == marked_.sink && is_next(marked_.recent, now.recent) &&
+         is_next(marked_.stabilizer, now.stabilizer) && is_next(marked_.local, now.local);
+}
+
+void SlotTable::mark_all(const ProtectedPositions& now) {
+  const uint32_t n = size();
+  const int32_t* __restrict pos = pos_.data();
+  uint8_t* __restrict flags = flags_.data();
+  // Without branches, so that it vectorises.
+  for (uint32_t slot = 0; slot < n; ++slot) {
+    flags[slot] = static_cast<uint8_t>((flags[slot] & TENURE_SLOT_REBUILT) | now.flags_of(pos[slot]));
+  }
+  marked_ = now;
+  n_marked_ = n;
+  const int32_t newest = n > 0 ? *std::max_element(pos, pos + n) : 0;
+  const int32_t first = std::min({now.recent, now.stabilizer, now.local, newest});
+  recent_.reset(static_cast<uint32_t>(newest - std::max(first, 0) + 1 + max_followed));
+  for (uint32_t slot = 0; slot < n; ++slot) {
+    if (pos[slot] >= first) recent_.put(pos[slot], slot);
+  }
+}
+
 void SlotTable::move_slot(uint32_t src, uint32_t dst) {
+  if (src >= n_marked_ && dst < n_marked_) n_marked_ = 0;
+  recent_.put(pos_[src], dst);
   pos_[dst] = pos_[src];
   flags_[dst] = flags_[src];
   if (arrays_.score) score_[dst] = score_[src];
@@ -62,6 +121,7 @@ void SlotTable::move_slot(uint32_t src, uint32_t dst) {
 }
 
 void SlotTable::truncate(uint32_t n_slots) {
+  n_marked_ = std::min(n_marked_, n_slots);
   pos_.resize(n_slots);
   flags_.resize(n_slots);
   if (arrays_.score) score_.resize(n_slots);
@@ -91,6 +151,7 @@ void SlotTable::apply(std::span<const uint32_t> keep, bool compact, Moves& moves
       ++next;
     } else {
       released.push_back(pos_[slot]);
+      recent_.forget(pos_[slot]);
     }
   }
   if (compact) {
@@ -119,6 +180,7 @@ void SlotTable::apply(std::span<const uint32_t> keep, bool compact, Moves& moves
 
 int32_t SlotTable::remove(uint32_t slot, Moves& moves) {
   int32_t released = pos_[slot];
+  recent_.forget(released);
   const uint32_t last = size() - 1;
   if (slot != last) {
     moves.push_back({.src = last, .dst = slot});

@@ -9,6 +9,8 @@
 #include <span>
 #include <vector>
 
+#include "cache/recent_slots.h"
+
 namespace tenure {
 
 // Which side arrays a policy made necessary; the others stay empty.
@@ -16,6 +18,19 @@ struct SlotArrays {
   bool score = false;
   bool rank = false;  // positions = rank: `gap` is kept
   uint32_t state_floats = 0;
+};
+
+// Positions that the host protects: those below `sink`, and from each of the others on.
+struct ProtectedPositions {
+  int32_t sink = 0;
+  int32_t recent = 0;
+  int32_t stabilizer = 0;
+  int32_t local = 0;
+
+  uint8_t flags_of(int32_t pos) const {
+    return static_cast<uint8_t>((pos < sink ? TENURE_SLOT_SINK : 0) | (pos >= recent ? TENURE_SLOT_RECENT : 0) |
+                                (pos >= stabilizer ? TENURE_SLOT_STABILIZER : 0) | (pos >= local ? TENURE_SLOT_LOCAL : 0));
+  }
 };
 
 // Moves that bring a table to a kept set. In place; see tenure_kv_moves for the order.
@@ -52,6 +67,10 @@ class SlotTable {
   uint32_t append_rebuilt(int32_t first_pos, uint32_t n, std::span<uint8_t> write_mask);
   bool holds(int32_t pos) const;
 
+  // Every slot's flags are those of its position, and REBUILT where it was. From one decode step to the next only the new
+  // slots and those that left a range are looked at.
+  void mark(const ProtectedPositions& now);
+
   // `keep` ascending, unique, in range. compact: survivors keep their order (bulk). Otherwise the last slot moves into
   // each hole (decode: one move a released slot). Positions that went are appended to `released`.
   void apply(std::span<const uint32_t> keep, bool compact, Moves& moves, std::vector<int32_t>& released);
@@ -73,6 +92,8 @@ class SlotTable {
   void move_slot(uint32_t src, uint32_t dst);
   void truncate(uint32_t n_slots);
   void close_gaps(std::span<int32_t> released);
+  void mark_all(const ProtectedPositions& now);
+  bool can_follow(const ProtectedPositions& now) const;
 
   SlotArrays arrays_;
   bool scored_by_state_ = false;
@@ -81,6 +102,10 @@ class SlotTable {
   std::vector<float> score_;
   std::vector<float> state_;
   std::vector<int32_t> gap_;
+  // Slots [0, n_marked_) have the flags of marked_; recent_ knows where the positions are that will leave its ranges.
+  ProtectedPositions marked_;
+  uint32_t n_marked_ = 0;
+  RecentSlots recent_;
 };
 
 }  // namespace tenure

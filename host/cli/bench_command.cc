@@ -56,6 +56,7 @@ BenchSettings settings_of(const Arguments& arguments) {
   settings.kv_type = arguments.get("kv").value_or(settings.kv_type);
   settings.memory = arguments.get("memory").value_or(settings.memory);
   settings.chunk = count_of(arguments, "chunk", 1, settings.chunk);
+  settings.period = count_of(arguments, "period", 1, settings.period);
   settings.threads = count_of(arguments, "threads", 0, settings.threads);
   settings.prompts = counts_of(arguments, "prompt", settings.prompts);
   settings.sequences = counts_of(arguments, "sequences", settings.sequences);
@@ -96,6 +97,7 @@ Command bench_command() {
       .help =
           "  tenure bench -m model.gguf\n"
           "  tenure bench -m model.gguf --prompt 8000 --policy full --policy streaming_llm --budget 1024\n"
+          "  tenure bench -m model.gguf --prompt 1500 --generate 256 --policy full --policy h2o --budget 1024\n"
           "  tenure bench -m model.gguf --kernels                      each op of the backend alone\n"
           "  tenure bench -m model.gguf --json bench.json",
       .options =
@@ -108,6 +110,7 @@ Command bench_command() {
             .argument = "B",
             .help = "of policies that release: slots, \"1/8\" or \"24 MiB\""},
            {.name = "chunk", .argument = "N", .help = "prompt tokens between two decisions"},
+           {.name = "period", .argument = "N", .help = "decode steps between two decisions"},
            {.name = "prompt", .letter = 'p', .argument = "N,…", .help = "tokens a sequence is fed (1,512)"},
            {.name = "generate", .letter = 'n', .argument = "N", .help = "tokens it then generates (64)"},
            {.name = "sequences", .argument = "N,…", .help = "at the same time (1)"},

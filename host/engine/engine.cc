@@ -85,10 +85,12 @@ void Engine::run() {
   while (take_submitted()) {
     admit();
     enforce_time_limits();
+    const auto policy_before = on_pass_ ? policy_time() : Clock::duration{};
     build_batch();
     if (!in_batch_.empty()) {
       forward();
       decide();
+      if (on_pass_) pass_.policy = policy_time() - policy_before;
       reserve_for_dropped();
       if (on_pass_) on_pass_(pass_);
     }
@@ -326,6 +328,18 @@ void Engine::decide() {
     for (Session* session : group_) session->decided();
   }
   for (Session* session : in_batch_) session->end_step();
+}
+
+// Of the sessions that run, since each began; between admit() and collect() it only grows.
+Clock::duration Engine::policy_time() const {
+  Clock::duration sum{};
+  for (const auto& active : active_) {
+    sum += active->trunk->result().times.policy;
+    for (const Sibling& sibling : active->siblings) {
+      if (sibling.session) sum += sibling.session->result().times.policy;
+    }
+  }
+  return sum;
 }
 
 // A session that goes on without its failed policy (on_plugin_error = "full") needs the full cache from now on.

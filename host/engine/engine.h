@@ -51,6 +51,7 @@ struct PassFigures {
   uint64_t n_prefilled = 0;  // rows
   uint64_t n_decoded = 0;
   PassWork work;
+  SessionTimes::Clock::duration policy{};  // hooks and decisions, with the evidence read and the slots moved for them
 };
 // Engine's thread, after the decisions of the iteration and before its finished jobs are handed out; must be quick.
 using PassObserver = std::function<void(const PassFigures&)>;
@@ -108,6 +109,7 @@ class Engine {
   void add_rows(Session& session, uint32_t n_max);
   void forward();
   void decide();
+  SessionTimes::Clock::duration policy_time() const;
   void reserve_for_dropped();
   void enforce_time_limits();
   void collect();

@@ -100,6 +100,9 @@ void Decisions::run(std::span<Session* const> sessions) {
   }
   if (all_choose) select(due_, call, TENURE_ALL_LAYERS);
   if (all_choose) settled(TENURE_ALL_LAYERS);
+  for (Session* session : sessions) {
+    if (Status status = session->remove_noted(); !status.ok()) session->policy_failed(status);
+  }
   const auto share = (SessionTimes::Clock::now() - began) / static_cast<int64_t>(sessions.size());
   for (Session* session : sessions) session->result().times.policy += share;
 }
@@ -216,7 +219,8 @@ void Decisions::keep_all(Session& session, uint32_t first_table, uint32_t n_tabl
                          fmt::format("neither score nor keep was called with {} slots where the budget is {}", n_slots, budget)});
 }
 
-// A decode step's ordinary decision: every table is at most one slot over its budget. False when it is another one.
+// A decode step's ordinary decision: every table is at most one slot over its budget. False when it is another one. The
+// slots go when every layer has decided.
 bool Decisions::remove_worst(Session& session, uint32_t layer) {
   const PolicySettings& policy = session.policy();
   const KvCache& cache = session.cache();
@@ -232,7 +236,7 @@ bool Decisions::remove_worst(Session& session, uint32_t layer) {
     if (worst == table.size()) return false;
     worst_.push_back(worst);
   }
-  if (Status status = session.remove(range.first, worst_); !status.ok()) session.policy_failed(status);
+  session.note_removal(range.first, worst_);
   return true;
 }
 

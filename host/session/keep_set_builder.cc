@@ -1,6 +1,7 @@
 #include "session/keep_set_builder.h"
 
 #include <fmt/format.h>
+#include <tenure/wide.h>
 
 #include <algorithm>
 #include <bit>
@@ -8,6 +9,17 @@
 #include <cstring>
 
 namespace tenure {
+namespace {
+
+// Infinities and what is no number have every bit of the exponent. Counted, so that it vectorises.
+TENURE_WIDE uint32_t n_not_finite(const float* x, uint32_t n) {
+  constexpr uint32_t exponent = 0x7f800000u;
+  uint32_t n_bad = 0;
+  for (uint32_t i = 0; i < n; ++i) n_bad += (std::bit_cast<uint32_t>(x[i]) & exponent) == exponent ? 1 : 0;
+  return n_bad;
+}
+
+}  // namespace
 
 KeepSetBuilder::KeepSetBuilder(KvCache& cache)
     : cache_(cache),
@@ -76,11 +88,7 @@ tenure_status KeepSetBuilder::take_scores(const float* const* scores, const uint
     if (of_head == nullptr && n_slots > 0) {
       return refuse(TENURE_BAD_PLAN, fmt::format("the scores of head {} are NULL", i), error);
     }
-    uint32_t largest = 0;  // magnitude as bits, so that the loop is integer max and vectorises
-    for (uint32_t slot = 0; slot < n_slots; ++slot) {
-      largest = std::max(largest, std::bit_cast<uint32_t>(of_head[slot]) & 0x7fffffffu);
-    }
-    if (largest < 0x7f800000u) continue;
+    if (n_not_finite(of_head, n_slots) == 0) continue;
     const auto* bad = std::find_if(of_head, of_head + n_slots, [](float s) { return !std::isfinite(s); });
     return refuse(TENURE_NUMERIC, fmt::format("score of slot {} of head {} is {}", bad - of_head, i, *bad), error);
   }

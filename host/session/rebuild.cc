@@ -109,9 +109,16 @@ Status Session::apply(uint32_t first, std::span<const KeptSlots> keep, bool comp
   return status;
 }
 
-Status Session::remove(uint32_t first, std::span<const uint32_t> slots) {
+void Session::note_removal(uint32_t first, std::span<const uint32_t> slots) {
+  noted_removals_.resize(cache_->n_tables(), UINT32_MAX);
+  std::copy(slots.begin(), slots.end(), noted_removals_.begin() + first);
+}
+
+Status Session::remove_noted() {
+  if (noted_removals_.empty()) return {};
   released_now_.clear();
-  const Status status = cache_->remove(first, slots, released_now_);
+  const Status status = cache_->remove(0, noted_removals_, released_now_);
+  noted_removals_.clear();
   count_released();
   return status;
 }

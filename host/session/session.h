@@ -106,8 +106,10 @@ class Session {
 
   // Applies kept sets to tables [first, …) and counts what went.
   Status apply(uint32_t first, std::span<const KeptSlots> keep, bool compact);
-  // The same for tables that lose one slot each (UINT32_MAX: none): a decode step.
-  Status remove(uint32_t first, std::span<const uint32_t> slots);
+  // Tables [first, …) lose a slot each (UINT32_MAX: none) with the next remove_noted(): a decode step, whose moves in all
+  // layers are one call of the backend.
+  void note_removal(uint32_t first, std::span<const uint32_t> slots);
+  Status remove_noted();
   SessionResult& result() { return result_; }
   // A finished sibling's part.
   void take(SessionResult&& sibling);
@@ -156,6 +158,7 @@ class Session {
   bool has_rebuilt_ = false;           // some slot may be a rebuilt one
   PolicyView prepare_view_;
   std::vector<int32_t> released_now_;
+  std::vector<uint32_t> noted_removals_;  // (n_tables), or empty
 
   Stage stage_ = Stage::feeding;
   uint32_t segment_ = 0;

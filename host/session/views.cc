@@ -1,5 +1,7 @@
 #include "session/views.h"
 
+#include <algorithm>
+
 #include "session/session.h"
 
 namespace tenure {
@@ -10,19 +12,24 @@ const float* PolicyView::mass_of(const KvCache& cache, uint32_t layer, uint32_t 
   const uint32_t first_layer = all ? 0 : layer;
   const uint32_t last_layer = all ? cache.n_layers() : layer + 1;
   if (n_summed_ == summed_mass_.size()) summed_mass_.emplace_back();
-  std::vector<float>& sum = summed_mass_[n_summed_++];
-  sum.assign(cache.table(table).size(), 0.0f);
+  std::vector<float>& sums = summed_mass_[n_summed_++];
+  const size_t n_slots = cache.table(table).size();
+  sums.resize(n_slots);
+  float* __restrict sum = sums.data();
   uint32_t n_heads = 0;
   for (uint32_t l = first_layer; l < last_layer; ++l) {
     if (cache.n_tables_of(l) == 0 || cache.first_table(l) != table) continue;
     for (uint32_t head = 0; head < cache.n_kv_heads(l); ++head) {
-      const std::span<const float> mass = cache.mass(l, head);
-      for (size_t slot = 0; slot < sum.size(); ++slot) sum[slot] += mass[slot];
-      ++n_heads;
+      const float* __restrict mass = cache.mass(l, head).data();
+      if (n_heads++ == 0) {
+        std::copy_n(mass, n_slots, sum);
+      } else {
+        for (size_t slot = 0; slot < n_slots; ++slot) sum[slot] += mass[slot];
+      }
     }
   }
-  for (float& m : sum) m /= static_cast<float>(n_heads);
-  return sum.data();
+  for (size_t slot = 0; slot < n_slots; ++slot) sum[slot] /= static_cast<float>(n_heads);
+  return sum;
 }
 
 const tenure_view* PolicyView::build(Session& session, uint32_t layer, uint32_t phase, const ViewEvidence& evidence) {

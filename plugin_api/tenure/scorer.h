@@ -5,6 +5,7 @@
 #define TENURE_SCORER_H
 
 #include <tenure/policy.h>
+#include <tenure/wide.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -145,6 +145,8 @@ struct AttendKernels {
   // n a multiple of 16, of kGroup for quantised types
   void (*widen[kCacheTypes])(const PackedRow& in, uint32_t n, float* out);
   void (*narrow[kCacheTypes])(const float* in, uint32_t n, PackedRow& out);
+  // rows (n_slots, head_dim) = the first keys of a page, n_slots at most 16; NULL: one by one, with widen
+  void (*read_keys[kCacheTypes])(const uint8_t* page, uint32_t head_dim, uint32_t n_slots, float* rows);
   // Each group of kGroup elements times factor * H, the Hadamard matrix of +1 and -1; H * H is kGroup times the
   // identity. n a multiple of kGroup; out may be in
   void (*spread)(const float* in, uint32_t n, float factor, float* out);

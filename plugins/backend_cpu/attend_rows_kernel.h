@@ -3,6 +3,7 @@
 
 #include "attend_kernels.h"
 #include "attend_page.h"
+#include "attend_transpose.h"
 #include "attend_vec.h"
 
 namespace tenure::cpu {
@@ -17,6 +18,18 @@ template <class T>
 void narrow_row(const float* in, uint32_t n, PackedRow& out) {
   T* elements = reinterpret_cast<T*>(out.elements);
   for (uint32_t i = 0; i < n; i += 16) store(elements + i, load(in + i));
+}
+
+// A page has its keys transposed.
+template <class T>
+void read_page_keys(const uint8_t* page, uint32_t head_dim, uint32_t n_slots, float* rows) {
+  const T* keys = reinterpret_cast<const T*>(page);
+  for (uint32_t d = 0; d < head_dim; d += 16) {
+    Vec square[16];
+    for (uint32_t i = 0; i < 16; ++i) square[i] = load(keys + (d + i) * 16);
+    transpose(square);
+    for (uint32_t slot = 0; slot < n_slots; ++slot) store(rows + slot * head_dim + d, square[slot]);
+  }
 }
 
 // ---- quantised rows ----
@@ -189,6 +202,7 @@ constexpr AttendKernels attend_kernels_with(const char* name, PrefillKernel fast
                 dequantise_nibbles, nullptr, nullptr, nullptr, dequantise_five_bits},
       .narrow = {narrow_row<float>, narrow_row<F16>, narrow_row<Bf16>, quantise_row<Q8>, nullptr,
                  quantise_row<Q4>, nullptr, nullptr, nullptr, quantise_row<Q5>},
+      .read_keys = {read_page_keys<float>, read_page_keys<F16>, read_page_keys<Bf16>, nullptr, nullptr, nullptr},
       .spread = spread_row,
       .exp2 = exp2_scalar,
   };

@@ -66,6 +66,17 @@ void get(const Side& side, uint32_t lane, PackedRow& row) {
   copy_units(side, {row.elements, side.unit_bytes}, {side.elements, kPageSlots * side.unit_bytes});
 }
 
+void copy_side(const Side& from, uint32_t from_lane, const Side& to, uint32_t to_lane) {
+  for (uint32_t i = 0; i < from.n_halves; ++i)
+    std::memcpy(to.halves + (i * kPageSlots + to_lane) * 2, from.halves + (i * kPageSlots + from_lane) * 2, 2);
+  const uint32_t stride = kPageSlots * from.unit_bytes;
+  copy_units(from, {to.elements, stride}, {from.elements, stride});
+}
+
+void prefetch_bytes(const uint8_t* p, uint32_t n) {
+  for (uint32_t i = 0; i < n; i += 64) __builtin_prefetch(p + i);
+}
+
 }  // namespace
 
 void write_key(const AttendKernels& kernels, const PageLayout& layout, SlotAt at, const float* row) {
@@ -99,11 +110,16 @@ void read_value(const AttendKernels& kernels, const PageLayout& layout, SlotAt a
 }
 
 void copy_slot(const PageLayout& layout, SlotAt from, SlotAt to) {
-  PackedRow packed;
-  get(keys_of(layout, from), from.lane, packed);
-  put(keys_of(layout, to), to.lane, packed);
-  get(values_of(layout, from), from.lane, packed);
-  put(values_of(layout, to), to.lane, packed);
+  copy_side(keys_of(layout, from), from.lane, keys_of(layout, to), to.lane);
+  copy_side(values_of(layout, from), from.lane, values_of(layout, to), to.lane);
+}
+
+void prefetch_slot(const PageLayout& layout, SlotAt at) {
+  // A key has an element in nearly every line of the page's keys.
+  prefetch_bytes(at.page, layout.v_offset());
+  const Side values = values_of(layout, at);
+  prefetch_bytes(values.halves, layout.v_format().halves_bytes(layout.head_dim));
+  prefetch_bytes(values.elements, values.unit_bytes);
 }
 
 }  // namespace tenure::cpu

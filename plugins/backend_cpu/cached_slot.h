@@ -24,7 +24,9 @@ inline bool is_spread(uint32_t k_type) {
   return k_type == TENURE_Q4_1;
 }
 
-// Key and value, bit for bit.
+// Key and value, bit for bit. Slots may be of one page, but not the same.
 void copy_slot(const PageLayout&, SlotAt from, SlotAt to);
+// Asks for what copy_slot will touch.
+void prefetch_slot(const PageLayout&, SlotAt);
 
 }  // namespace tenure::cpu

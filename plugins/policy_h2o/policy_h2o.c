@@ -13,6 +13,10 @@
 #include <tenure/entry.h>
 #include <tenure/scorer.h>
 
+TENURE_WIDE static void add_mass(const tenure_head_view* head) {
+  tenure_add_scaled(head->state, 1.0f, head->mass, head->n_slots);
+}
+
 /* mass is what the chunk's or step's queries added; state, one float a slot, is the sum since the slot was
  * made. */
 static tenure_status accumulate(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
@@ -21,10 +25,7 @@ static tenure_status accumulate(tenure_policy* self, const tenure_call* call, ui
   (void)self, (void)call;
   for (uint32_t s = 0; s < n; ++s) {
     const tenure_view* view = evidence[s]->view;
-    for (uint32_t h = 0; h < view->n_heads; ++h) {
-      const tenure_head_view* head = tenure_head_at(view, h);
-      tenure_add_scaled(head->state, 1.0f, head->mass, head->n_slots);
-    }
+    for (uint32_t h = 0; h < view->n_heads; ++h) add_mass(tenure_head_at(view, h));
     statuses[s] = evidence[s]->keepset->score(evidence[s]->keepset, layer, NULL, NULL, error);
   }
   return TENURE_OK;

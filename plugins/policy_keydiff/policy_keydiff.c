@@ -34,7 +34,7 @@ static float inverse_norm(const float* key, uint32_t head_dim) {
   return square > 0 ? 1.0f / sqrtf(square) : 0.0f;
 }
 
-static void score_head(const tenure_head_view* head, uint32_t head_dim) {
+TENURE_WIDE static void score_head(const tenure_head_view* head, uint32_t head_dim) {
   float anchor[MAX_HEAD_DIM] = {0};
   for (uint32_t i = 0; i < head->n_slots; ++i) {
     const float* key = head->k + (uint64_t)i * head_dim;

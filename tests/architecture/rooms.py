@@ -44,9 +44,9 @@ PLUGIN_API: dict[str, set[str]] = {
     "tensor": {"tenure/abi.h"},
     "plugin": {"*"},
     # the structs that the plugin room's faces take and give
-    "cache": {"tenure/backend.h", "tenure/policy.h"},
+    "cache": {"tenure/backend.h", "tenure/policy.h", "tenure/wide.h"},
     "model": {"tenure/backend.h", "tenure/model.h"},
-    "session": {"tenure/policy.h"},
+    "session": {"tenure/policy.h", "tenure/wide.h"},
     "engine": {"tenure/host.h"},  # it lends its arena as tenure.exec
     "graph": {"tenure/backend.h", "tenure/policy.h"},
     "bench": {"tenure/backend.h"},

@@ -137,6 +137,64 @@ TEST_CASE("cache_move - compaction in place keeps the survivors in order") {
     }
 }
 
+TEST_CASE("cache_read - every slot's key and value, and nothing behind the last") {
+  constexpr uint32_t dim = 48;
+  for (uint32_t k_type : kTypes)
+    for (uint32_t n_slots : {1u, 16u, 17u, 100u}) {
+      const PagedCache cache({.head_dim = dim, .n_kv_heads = 1, .k_type = k_type, .v_type = TENURE_F16},
+                             {ascending(100)}, 5);
+      for (const AttendKernels* kernels : usable_kernels()) {
+        CAPTURE(kernels->name);
+        CAPTURE(k_type);
+        CAPTURE(n_slots);
+        std::vector<float> k(n_slots * dim + 16, -7.0f);
+        std::vector<float> v = k;
+        const tenure_kv_read read{.pool = &cache.pool(),
+                                  .pages = cache.view(0).pages,
+                                  .k = k.data(),
+                                  .v = v.data(),
+                                  .n_slots = n_slots,
+                                  .head_dim = dim};
+        const TestExec exec(2);
+        cache_read(*kernels, exec.exec(), 1, &read);
+        uint32_t wrong = 0;
+        for (uint32_t s = 0; s < n_slots; ++s)
+          for (uint32_t d = 0; d < dim; ++d) {
+            wrong += k[s * dim + d] != cache.key(0, s, d);
+            wrong += v[s * dim + d] != cache.value(0, s, d);
+          }
+        for (uint32_t i = n_slots * dim; i < k.size(); ++i) wrong += k[i] != -7.0f || v[i] != -7.0f;
+        CHECK(wrong == 0);
+      }
+    }
+}
+
+TEST_CASE("cache_move - one slot of each of many heads, whatever the threads") {
+  constexpr uint32_t n_heads = 50;
+  constexpr uint32_t dim = 32;
+  std::vector<std::vector<int32_t>> slots(n_heads, ascending(20));
+  for (uint32_t type : {TENURE_F16, TENURE_F32}) {
+    const PagedCache cache({.head_dim = dim, .n_kv_heads = n_heads, .k_type = type, .v_type = type}, slots, 5);
+    std::vector<tenure_kv_move> move(n_heads);
+    std::vector<tenure_kv_moves> moves;
+    for (uint32_t h = 0; h < n_heads; ++h) {
+      move[h] = {.src = 19, .dst = h % 19};
+      moves.push_back({&cache.pool(), cache.view(h).pages, &move[h], h % 7 == 3 ? 0u : 1u, dim});
+    }
+    const TestExec exec(3);
+    cache_move(exec.exec(), n_heads, moves.data());
+    uint32_t wrong = 0;
+    for (uint32_t h = 0; h < n_heads; ++h)
+      for (uint32_t s = 0; s < 20; ++s)
+        for (uint32_t d = 0; d < dim; ++d) {
+          const uint32_t source = moves[h].n_moves == 1 && s == h % 19 ? 19 : s;
+          wrong += cached_key(cache.pool(), cache.view(h).pages, dim, s, d) != cache.key(h, source, d);
+          wrong += cached_value(cache.pool(), cache.view(h).pages, dim, s, d) != cache.value(h, source, d);
+        }
+    CHECK(wrong == 0);
+  }
+}
+
 TEST_CASE("cache_copy - whole pages, byte for byte, and only those") {
   constexpr uint32_t n_pages = 60;
   const uint32_t page_bytes = PageLayout{16, TENURE_F16, TENURE_F16}.bytes();

@@ -158,6 +158,55 @@ TEST_CASE("slot table - random histories keep every slot's position, score, stat
   }
 }
 
+// What the positions alone say, besides REBUILT.
+uint8_t flags_by_position(const SlotTable& table, uint32_t slot, const ProtectedPositions& is_protected) {
+  const int32_t pos = table.pos()[slot];
+  int flags = table.flags()[slot] & TENURE_SLOT_REBUILT;
+  if (pos < is_protected.sink) flags |= TENURE_SLOT_SINK;
+  if (pos >= is_protected.recent) flags |= TENURE_SLOT_RECENT;
+  if (pos >= is_protected.stabilizer) flags |= TENURE_SLOT_STABILIZER;
+  if (pos >= is_protected.local) flags |= TENURE_SLOT_LOCAL;
+  return static_cast<uint8_t>(flags);
+}
+
+TEST_CASE("slot table - marks follow the positions through any history of steps, releases and rebuilds") {
+  for (uint32_t seed = 0; seed < 200; ++seed) {
+    CAPTURE(seed);
+    std::mt19937 random(seed);
+    SlotTable table({.score = true, .rank = false, .state_floats = 1});
+    const int32_t n_recent = static_cast<int32_t>(random() % 40);
+    const int32_t n_stabilizers = static_cast<int32_t>(random() % 3) * 5;
+    const int32_t n_sink = static_cast<int32_t>(random() % 5);
+    int32_t n_tokens = 0;
+    Moves moves;
+    std::vector<int32_t> released;
+    for (int step = 0; step < 150; ++step) {
+      const uint32_t what = random() % 24;
+      const uint32_t n_new = what == 0 ? 1 + random() % 50 : random() % 3 == 0 ? 2 : 1;  // a chunk now and then
+      table.append(n_tokens, n_new);
+      n_tokens += static_cast<int32_t>(n_new);
+      if (what == 1) {
+        std::vector<uint8_t> mask(3);
+        table.append_rebuilt(std::max(0, n_tokens - 1 - static_cast<int32_t>(random() % 60)), 3, mask);
+        n_tokens = std::max(n_tokens, *std::max_element(table.pos().begin(), table.pos().end()) + 1);
+      }
+      const bool prompt_end = what == 2;
+      if (what == 3 && table.size() > 2) table.remove(random() % table.size(), moves);  // before the marks
+      const ProtectedPositions now{.sink = n_sink,
+                                   .recent = n_tokens - n_recent,
+                                   .stabilizer = prompt_end ? n_tokens : n_tokens - n_stabilizers,
+                                   .local = prompt_end ? n_tokens - 6 : n_tokens};
+      table.mark(now);
+      for (uint32_t slot = 0; slot < table.size(); ++slot) REQUIRE(table.flags()[slot] == flags_by_position(table, slot, now));
+      if (what < 5) {
+        table.apply(random_keep(table.size(), random() % (table.size() + 1), random), what % 2 == 0, moves, released);
+      } else {
+        while (table.size() > 60) table.remove(random() % table.size(), moves);
+      }
+    }
+  }
+}
+
 TEST_CASE("slot table - runs cover the slots in order with the shift of their gap") {
   SlotTable table({.score = false, .rank = true, .state_floats = 0});
   table.append(0, 6);

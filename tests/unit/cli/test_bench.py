@@ -86,6 +86,10 @@ class Bench(ProgramCase):
                 self.assertTrue(0 < spread["p10"] <= spread["median"] <= spread["p90"] < math.inf, run)
             self.assertGreater(run["prefill"]["gops"], 0)
             self.assertGreater(run["decode"]["probe_share"], 0)
+            decides = run["policy"] == "streaming_llm"
+            self.assertEqual(run["decode"]["policy_ms"]["p10"] > 0, decides, run)
+            self.assertEqual(0 < run["decode"]["policy_share"] < 1, decides, run)
+            self.assertGreater(run["decode"]["step_ms"], run["decode"]["policy_ms"]["median"])
             if run["peak_resident_bytes"] is not None:  # not every kernel lets a process forget its peak
                 self.assertTrue(report["model"]["weights_bytes"] < run["peak_resident_bytes"] < 200 << 20, run)
             self.assertEqual(run["released"] > 0, run["policy"] == "streaming_llm")
@@ -137,6 +141,14 @@ class Bench(ProgramCase):
         self.assertTrue(n_full * 320 * slot_bytes <= runs[0]["kv_peak_bytes"] <= memory, runs[0])
         self.assertTrue(12 * 32 * slot_bytes <= runs[1]["kv_peak_bytes"] <= memory, runs[1])
 
+    def test_the_period_is_the_number_of_steps_between_decisions(self):
+        options = ("--prompt", 200, "--generate", 65, "--policy", "streaming_llm", "--budget", 32, "--chunk", 32)
+        often, seldom = (self.bench(TINY, *options, "--period", n)["runs"][0] for n in (1, 64))
+        # 64 steps: 64 decisions that release one slot, and one that releases 64; until then a cache of 32 to 95 slots is read.
+        slot_bytes = SHAPES[TINY]["slot"] * 2 * 2
+        self.assertEqual(often["decode"]["kv_bytes_per_token"], 33 * slot_bytes)
+        self.assertEqual(seldom["decode"]["kv_bytes_per_token"], sum(range(33, 97)) / 64 * slot_bytes)
+
     def test_no_prefill_of_one_token_and_no_decode_of_none(self):
         run = self.bench(TINY, "--prompt", 1, "--generate", 8)["runs"][0]
         self.assertNotIn("prefill", run)
@@ -171,7 +183,7 @@ class Bench(ProgramCase):
 
     def test_bad_usage(self):
         cases = [(), ("-m", TINY, "--prompt", "0"), ("-m", TINY, "--prompt", "1,"), ("-m", TINY, "--prompt", "1,x"),
-                 ("-m", TINY, "--repeat", "0"), ("-m", TINY, "--sequences", "-1"), ("-m", TINY, "--generate", "99999999999"),
+                 ("-m", TINY, "--repeat", "0"), ("-m", TINY, "--period", "0"), ("-m", TINY, "--sequences", "-1"), ("-m", TINY, "--generate", "99999999999"),
                  ("-m", TINY, "--budget", "32"), ("-m", TINY, "out.json"), ("-m", TINY, "--json", "a", "b"), ("-m", TINY, "--threads", "two")]
         for case in cases:
             self.assertIn("error[E0501]", self.tenure("bench", *case, expect=USAGE)[1])
