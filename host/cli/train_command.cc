@@ -176,8 +176,9 @@ std::string summary_of(const std::vector<TrainedLayer>& trained) {
     overlap += layer.curve.held_out.empty() ? 0 : layer.curve.held_out.back().overlap;
   }
   const double share = 1.0 / std::max(1u, n);
-  return fmt::format("{} layers, mean loss {:.3f} -> {:.3f}, held out {:.3f}, top 12.5 % overlap {:.3f}", n, first * share, last * share,
-                     held_out * share, overlap * share);
+  std::string summary = fmt::format("{} layers, mean loss {:.3f} -> {:.3f}", n, first * share, last * share);
+  if (overlap > 0) summary += fmt::format(", held out {:.3f}, top 12.5 % overlap {:.3f}", held_out * share, overlap * share);
+  return summary;
 }
 
 int train(const Arguments& arguments) {
