@@ -111,7 +111,7 @@ class Weights(PipelineCase):
 
     def test_builtin(self):
         self.refused("builtin:nothing", BAD_PLAN, '"builtin:nothing"')
-        self.refused("builtin", BAD_PLAN, "tiny-gemma3", model=DATA / "tiny-gemma3-f32.gguf")
+        self.refused("builtin", BAD_PLAN, "tiny-phi3", model=DATA / "tiny-phi3-f32.gguf")
 
     def harmed(self, content):
         path = self.folder / "harmed.safetensors"
