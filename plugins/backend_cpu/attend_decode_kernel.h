@@ -239,14 +239,23 @@ struct Block {
   Lanes lanes[kPagesAtOnce];
 };
 
-// Pages of the range from first_page on, at most `most`.
-inline Block block_at(const CacheView& cache, SlotRange range, uint32_t first_page, uint32_t most) {
+// Brings a page's values to L1 right after its keys, so that a block's pages are read in address order too:
+// from memory 0.85 of the time of fetching them when they are weighed (Zen 4).
+inline void read_values(const uint8_t* values, const uint8_t* ahead, uint32_t n_bytes) {
+  for (uint32_t i = 0; i < n_bytes; i += 64) {
+    prefetch_line(ahead + i);
+    static_cast<void>(*static_cast<const volatile uint8_t*>(values + i));
+  }
+}
+
+// Pages of the range from first_page on, at most kPages.
+template <uint32_t kPages>
+inline Block block_at(const CacheView& cache, SlotRange range, uint32_t first_page) {
   const uint32_t last_page = (cache.n_slots - 1) / 16;
-  // With four pages at once three were best, 2 and 3 alike, 1 and 8 a third slower from memory (Zen 4).
-  const uint32_t pages_ahead = most - 1 > kReadAhead.pages ? most - 1 : kReadAhead.pages;
+  const uint32_t pages_ahead = kPages > 1 && kReadAhead.pages < 2 ? 2 : kReadAhead.pages;
   Block block;
   block.first_page = first_page;
-  block.n_pages = smaller((range.end + 15) / 16 - first_page, most);
+  block.n_pages = kPages == 1 ? 1 : smaller((range.end + 15) / 16 - first_page, kPages);
   for (uint32_t i = 0; i < block.n_pages; ++i) {
     const uint32_t page = first_page + i;
     block.pages[i] = page_address(cache, page);
@@ -269,7 +278,6 @@ inline void weigh_pages(const DecodeSplit& split, const Block& block, const floa
     ValueBlock values{.n_pages = block.n_pages};
     for (uint32_t i = 0; i < block.n_pages; ++i) {
       values.pages[i] = block.pages[i] + v_offset;
-      values.ahead[i] = block.ahead[i] + v_offset;
       values.begin[i] = block.lanes[i].begin;
       values.end[i] = block.lanes[i].end;
     }
@@ -281,9 +289,9 @@ inline void weigh_pages(const DecodeSplit& split, const Block& block, const floa
                         weights, value);
 }
 
-// Heads [head, head + kHeads) of the group.
-template <int kHeads>
-void decode_heads(const DecodeSplit& split, SlotRange range, uint32_t head, const float* q) {
+// Heads [head, head + kHeads) of the group, kPages pages at a time.
+template <int kHeads, uint32_t kPages>
+void decode_blocks(const DecodeSplit& split, SlotRange range, uint32_t head, const float* q) {
   constexpr decltype(&score_heads<float, kHeads>) score[kCacheTypes] = {
       score_heads<float, kHeads>, score_heads<F16, kHeads>, score_heads<Bf16, kHeads>,
       score_codes<Q8, kHeads>,    nullptr,                  nullptr,
@@ -299,12 +307,14 @@ void decode_heads(const DecodeSplit& split, SlotRange range, uint32_t head, cons
     softmax.max[h] = split.max[head + h];
     softmax.sum[h] = zero();
   }
-  const uint32_t pages_at_once = split.v_type == TENURE_Q8_0 ? kPagesAtOnce : 1;
-  for (uint32_t page = range.first / 16; page * 16 < range.end; page += pages_at_once) {
-    const Block block = block_at(cache, range, page, pages_at_once);
-    alignas(64) float weights[kPagesAtOnce][kHeads * 16];
+  for (uint32_t page = range.first / 16; page * 16 < range.end; page += kPages) {
+    const Block block = block_at<kPages>(cache, range, page);
+    alignas(64) float weights[kPages][kHeads * 16];
     for (uint32_t i = 0; i < block.n_pages; ++i) {
       score[split.k_type](block.pages[i], block.ahead[i], cache.head_dim, queries, weights[i]);
+      if constexpr (kPages > 1)
+        read_values(block.pages[i] + cache.v_offset, block.ahead[i] + cache.v_offset,
+                    halves_bytes<Q8>(cache.head_dim) + 16 * row_bytes<Q8>(cache.head_dim));
       for (int h = 0; h < kHeads; ++h) {
         const Vec seen = visible_scores(split, page + i, block.lanes[i], load(weights[i] + 16 * h));
         if (split.weights)
@@ -320,6 +330,12 @@ void decode_heads(const DecodeSplit& split, SlotRange range, uint32_t head, cons
                           sum(softmax.sum[h]);
     split.max[head + h] = softmax.max[h];
   }
+}
+
+template <int kHeads>
+void decode_heads(const DecodeSplit& split, SlotRange range, uint32_t head, const float* q) {
+  if (split.v_type == TENURE_Q8_0) return decode_blocks<kHeads, kPagesAtOnce>(split, range, head, q);
+  decode_blocks<kHeads, 1>(split, range, head, q);
 }
 
 inline void begin_split(const DecodeSplit& split) {

@@ -1,7 +1,7 @@
 // Values of Q8_0 weighed without unpacking them. What a code is multiplied by, a weight times the scale of
 // the code's group, is a whole number of 16 bits in two unsigned bytes: weight * scale = step * code. A step
 // is for a block of pages, a query head and a group of 32 elements, the largest product over 65,535; so a
-// product is off by at most 7.6e-6 of the block's largest, and sums of products of codes are exact. 0.64
+// product is off by at most 7.6e-6 of the block's largest, and sums of products of codes are exact. 0.68
 // times the time of unpacking to f32 (Zen 4, scores included). Included once per instruction set; see
 // attend_vec.h.
 #pragma once
@@ -18,7 +18,6 @@ constexpr uint32_t kStripDims = 64;
 struct ValueBlock {
   uint32_t n_pages;
   const uint8_t* pages[kBlockPages];
-  const uint8_t* ahead[kBlockPages];
   uint32_t begin[kBlockPages];
   uint32_t end[kBlockPages];
 };
@@ -138,13 +137,11 @@ inline void weigh_strip(const ValueBlock& block, uint32_t head_dim, uint32_t dim
   }
   for (uint32_t p = 0; p < block.n_pages; ++p) {
     const uint8_t* rows = block.pages[p] + halves_bytes<Q8>(head_dim) + dim;
-    const uint8_t* rows_ahead = block.ahead[p] + halves_bytes<Q8>(head_dim) + dim;
     __m512i coded[kHeads];
 #pragma GCC unroll 4
     for (int h = 0; h < kHeads; ++h) coded[h] = coded_weights(scaled[h], p);
 #pragma GCC unroll 4
     for (uint32_t quad = 0; quad < 4; ++quad) {
-      for (uint32_t i = 4 * quad; i < 4 * quad + 4; ++i) __builtin_prefetch(rows_ahead + i * head_dim, 0, 2);
       __m512i words[4];
       interleave(rows + 4 * quad * head_dim, head_dim, mask, words);
 #pragma GCC unroll 4
@@ -167,9 +164,6 @@ inline void weigh_strip(const ValueBlock& block, uint32_t head_dim, uint32_t dim
 // value (kHeads, head_dim) += weights [page][kHeads][16] x the block
 template <int kHeads>
 void weigh_block(const ValueBlock& block, uint32_t head_dim, const float* weights, float* value) {
-  for (uint32_t p = 0; p < block.n_pages; ++p)
-    for (uint32_t i = 0; i < halves_bytes<Q8>(head_dim); i += 64)
-      __builtin_prefetch(block.ahead[p] + i, 0, 2);
   for (uint32_t dim = 0; dim < head_dim; dim += kStripDims)
     weigh_strip<kHeads>(block, head_dim, dim, weights, value);
 }
