@@ -87,6 +87,9 @@ uint32_t KvCache::n_tables_of(uint32_t layer) const {
 }
 
 void KvCache::reserve(uint32_t n_slots, uint32_t n_fed) {
+  moves_.reserve(n_heads());
+  kv_moves_.reserve(n_heads());
+  changed_.reserve(tables_.size());
   for (size_t i = 0; i < tables_.size(); ++i) {
     const uint32_t layer = layer_of_head_[heads_of_table_[i].front()];
     const auto most = static_cast<uint32_t>(config_.slots_in(layer, n_slots, n_fed));

@@ -101,9 +101,10 @@ void SlotTable::mark_all(const ProtectedPositions& now) {
   }
   marked_ = now;
   n_marked_ = n;
-  const int32_t newest = n > 0 ? *std::max_element(pos, pos + n) : 0;
-  const int32_t first = std::min({now.recent, now.stabilizer, now.local, newest});
-  recent_.reset(static_cast<uint32_t>(newest - std::max(first, 0) + 1 + max_followed));
+  // Of one size for one set of protections, whatever is held: so it is allocated once.
+  const int32_t end = std::max({now.recent, now.stabilizer, now.local, n > 0 ? *std::max_element(pos, pos + n) + 1 : 0});
+  const int32_t first = std::min({now.recent, now.stabilizer, now.local, end});
+  recent_.reset(static_cast<uint32_t>(end - std::max(first, 0) + max_followed));
   for (uint32_t slot = 0; slot < n; ++slot) {
     if (pos[slot] >= first) recent_.put(pos[slot], slot);
   }
