@@ -16,8 +16,6 @@ EngineConfig resolved(EngineConfig config, const Backend& backend) {
   return config;
 }
 
-uint64_t full_bytes(const SessionScript& script, const KvConfig& kv) { return dense_bytes(kv, script.n_total(), script.n_total()); }
-
 }  // namespace
 
 Engine::Engine(const Model& model, Backend& backend, const Tokenizer& tokenizer, const EngineConfig& config)
@@ -186,7 +184,7 @@ bool Engine::admit_one(Waiting& waiting) {
   SessionResult& result = active->trunk->result();
   result.times.submitted = waiting.submitted;
   result.times.admitted = Clock::now();
-  result.full_bytes = full_bytes(*active->job->script, kv);
+  result.full_bytes = dense_bytes(kv, active->job->script->n_total(), active->job->script->n_total());
   active_.push_back(std::move(active));
   return true;
 }
@@ -340,41 +338,6 @@ Clock::duration Engine::policy_time() const {
     }
   }
   return sum;
-}
-
-// A session that goes on without its failed policy (on_plugin_error = "full") needs the full cache from now on.
-void Engine::reserve_for_dropped() {
-  for (const auto& active : active_) {
-    const auto dropped = [](const Session& session) { return !session.policy_active() && session.stage() != Session::Stage::done; };
-    const bool any = dropped(*active->trunk) || std::any_of(active->siblings.begin(), active->siblings.end(), [&](const Sibling& s) {
-                       return s.session && dropped(*s.session);
-                     });
-    if (!any || active->unbounded) continue;
-    const SessionScript& script = *active->job->script;
-    const KvConfig kv = memory_.kv_config(script.policy->k_type, script.policy->v_type);
-    const uint64_t needed = full_bytes(script, kv) * (1 + n_running_forks(*active));
-    if (memory_.fits(needed)) {
-      memory_.reserve(needed);
-      active->reserved += needed;
-      active->unbounded = true;
-      continue;
-    }
-    active->siblings.clear();
-    active->trunk->fail({.code = RowCode::memory,
-                         .message = fmt::format("its policy failed and the full cache of {} bytes does not fit now", needed),
-                         .plugin = script.policy->policy->id()});
-  }
-}
-
-void Engine::enforce_time_limits() {
-  const auto now = Clock::now();
-  for (const auto& active : active_) {
-    const auto limit = active->job->script->time_limit;
-    if (limit.count() == 0 || now - active->trunk->result().times.admitted < limit) continue;
-    active->siblings.clear();
-    active->trunk->fail({.code = RowCode::time_limit,
-                         .message = fmt::format("longer than {} ms", std::chrono::duration_cast<std::chrono::milliseconds>(limit).count())});
-  }
 }
 
 void Engine::collect() {

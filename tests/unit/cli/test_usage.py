@@ -8,7 +8,7 @@ import unittest
 from program import ROOT, TENURE, USAGE, ProgramCase
 
 NAMES = ["run", "resume", "validate", "plan", "graph", "generate", "report", "compare", "watch", "plugin list", "plugin show", "plugin new",
-         "plugin check", "plugin doctor", "bench", "eval", "tokenize", "inspect", "demo", "doctor", "explain", "completion"]
+         "plugin check", "plugin doctor", "bench", "eval", "train", "tokenize", "inspect", "demo", "doctor", "explain", "completion"]
 
 
 class Usage(ProgramCase):
