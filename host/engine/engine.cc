@@ -184,7 +184,7 @@ bool Engine::admit_one(Waiting& waiting) {
   SessionResult& result = active->trunk->result();
   result.times.submitted = waiting.submitted;
   result.times.admitted = Clock::now();
-  result.full_bytes = dense_bytes(kv, active->job->script->n_total(), active->job->script->n_total());
+  result.full_bytes = full_bytes(*active->job->script, kv);
   active_.push_back(std::move(active));
   return true;
 }

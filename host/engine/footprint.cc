@@ -78,4 +78,6 @@ Footprint footprint(const SessionScript& script, const SessionBudget& budget, co
   return result;
 }
 
+uint64_t full_bytes(const SessionScript& script, const KvConfig& kv) { return dense_bytes(kv, script.n_total(), script.n_total()); }
+
 }  // namespace tenure

@@ -22,5 +22,7 @@ Footprint footprint(const SessionScript& script, const SessionBudget& budget, co
 uint64_t slot_bytes(const KvConfig& kv);
 // n slots in every layer and KV head, in whole runs; in layers with a window what is left of n_fed tokens.
 uint64_t dense_bytes(const KvConfig& kv, uint64_t n_slots, uint64_t n_fed);
+// Of a request that releases nothing.
+uint64_t full_bytes(const SessionScript& script, const KvConfig& kv);
 
 }  // namespace tenure

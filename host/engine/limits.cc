@@ -17,7 +17,7 @@ void Engine::reserve_for_dropped() {
     if (!any || active->unbounded) continue;
     const SessionScript& script = *active->job->script;
     const KvConfig kv = memory_.kv_config(script.policy->k_type, script.policy->v_type);
-    const uint64_t needed = dense_bytes(kv, script.n_total(), script.n_total()) * (1 + n_running_forks(*active));
+    const uint64_t needed = full_bytes(script, kv) * (1 + n_running_forks(*active));
     if (memory_.fits(needed)) {
       memory_.reserve(needed);
       active->reserved += needed;

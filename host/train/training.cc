@@ -5,11 +5,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <numeric>
 
+#include "engine/run_to_end.h"
 #include "error/error.h"
 #include "train/row_recorder.h"
 
@@ -54,24 +53,6 @@ std::shared_ptr<SessionScript> script_of(const TrainingDocument& document, const
   return script;
 }
 
-// Waits for the engine's thread.
-SessionResult run(Engine& engine, std::shared_ptr<const SessionScript> script) {
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::optional<SessionResult> result;
-  auto job = std::make_unique<Job>();
-  job->script = std::move(script);
-  job->on_done = [&](SessionResult&& done) {
-    const std::lock_guard lock(mutex);
-    result = std::move(done);
-    changed.notify_all();
-  };
-  engine.submit(std::move(job));
-  std::unique_lock lock(mutex);
-  changed.wait(lock, [&] { return result.has_value(); });
-  return std::move(*result);
-}
-
 class Capture {
  public:
   Capture(const TrainingJob& job, const FeatureLayout& layout, const std::string& file)
@@ -86,7 +67,7 @@ class Capture {
     recorder_.begin(layout, [&](uint32_t layer, uint32_t first, std::span<const uint16_t> rows) {
       if (job_.trainable->layers()[layer].n_outputs > 0) writer_.write_inputs(layer, d, first, rows);
     });
-    const SessionResult result = run(*job_.engine, script_of(document, recorder_.settings()));
+    const SessionResult result = run_to_end(*job_.engine, script_of(document, recorder_.settings()));
     recorder_.finish();
     if (result.error) {
       throw Error(result.error->code == RowCode::memory ? Code::memory_too_small : Code::internal,

@@ -4,10 +4,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <condition_variable>
-#include <mutex>
 
-#include "engine/engine.h"
+#include "engine/run_to_end.h"
 #include "train/lent_products.h"
 #include "train/row_recorder.h"
 #include "train/weights_output.h"
@@ -159,21 +157,9 @@ TEST_CASE("row recorder - features are the rows, in the order of evidence, and l
     script->id = "d";
     script->policy = &recorder.settings();
     script->segments = segments;
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::optional<SessionResult> result;
-    auto job = std::make_unique<Job>();
-    job->script = script;
-    job->on_done = [&](SessionResult&& done) {
-      const std::lock_guard lock(mutex);
-      result = std::move(done);
-      changed.notify_all();
-    };
-    engine.submit(std::move(job));
-    std::unique_lock lock(mutex);
-    changed.wait(lock, [&] { return result.has_value(); });
+    const SessionResult result = run_to_end(engine, script);
     recorder.finish();
-    REQUIRE(!result->error);
+    REQUIRE(!result.error);
   };
   RowRecorder forked(host.config(), bits);
   std::vector<SegmentScript> segments{{.ids = document.ids}};
