@@ -1,6 +1,6 @@
 // attention_bench: decode attention over pages as the pool hands them out, against the same over consecutive pages.
 //
-//   attention_bench MODEL [SLOTS] [THREADS]
+//   attention_bench MODEL [SLOTS] [THREADS] [f16|q8_0|q4]
 //
 // One row attends to SLOTS slots in every layer and KV head. "runs": four consecutive pages each, in random order, as
 // after many sessions have come and gone. The two are timed in turn; the figure is the median of the ratios of pairs.
@@ -83,7 +83,7 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-void run(const std::string& model_path, uint32_t n_slots, uint32_t threads) {
+void run(const std::string& model_path, uint32_t n_slots, uint32_t threads, Dtype kv) {
   PluginSearch search = search_plugins(search_folders());
   const Plan plan = bench_plan({.model = model_path, .threads = threads}, search);
   Runtime runtime(std::move(search), {});
@@ -94,9 +94,9 @@ void run(const std::string& model_path, uint32_t n_slots, uint32_t threads) {
   for (const LayerConfig& layer : model.config().layers) n_heads += layer.n_kv_heads;
 
   const uint32_t head_dim = model.config().layers.front().head_dim;
-  const tenure_page_layout layout = backend.page_layout(head_dim, Dtype::f16, Dtype::f16);
+  const tenure_page_layout layout = backend.page_layout(head_dim, kv, kv);
   const uint64_t n_runs = uint64_t{n_heads} * ((n_slots + layout.page_slots * run_pages - 1) / (layout.page_slots * run_pages));
-  PagePool pool(backend, head_dim, Dtype::f16, Dtype::f16, spread * n_runs * layout.page_bytes * run_pages);
+  PagePool pool(backend, head_dim, kv, kv, spread * n_runs * layout.page_bytes * run_pages);
   std::memset(pool.kv().base, 1, spread * n_runs * pool.run_bytes());
   backend.reserve(model.weights(), 1, 1, n_slots + 1);
   const Activations activations(backend, model.config(), 1);
@@ -124,11 +124,13 @@ void run(const std::string& model_path, uint32_t n_slots, uint32_t threads) {
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::cerr << "usage: attention_bench MODEL [SLOTS] [THREADS]\n";
+    std::cerr << "usage: attention_bench MODEL [SLOTS] [THREADS] [f16|q8_0|q4]\n";
     return 64;
   }
   try {
-    run(argv[1], argc > 2 ? static_cast<uint32_t>(std::atoi(argv[2])) : 8064, argc > 3 ? static_cast<uint32_t>(std::atoi(argv[3])) : 2);
+    const std::string kv = argc > 4 ? argv[4] : "f16";
+    run(argv[1], argc > 2 ? static_cast<uint32_t>(std::atoi(argv[2])) : 8064, argc > 3 ? static_cast<uint32_t>(std::atoi(argv[3])) : 2,
+        kv == "q8_0" ? Dtype::q8_0 : kv == "q4" ? Dtype::q4_1 : Dtype::f16);
   } catch (const Error& error) {
     std::cerr << error.what() << "\n";
     return error.exit_code();
