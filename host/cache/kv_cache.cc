@@ -49,6 +49,7 @@ void KvCache::make_tables() {
   }
   window_of_table_.assign(n_tables_, 0);
   tables_.assign(n_tables_, SlotTable(config_.arrays));
+  releases_.resize(n_tables_);
   for (uint32_t layer = 0; layer < n_layers(); ++layer) {
     const uint32_t window = config_.windows[layer];
     if (window == 0) continue;
@@ -87,9 +88,11 @@ uint32_t KvCache::n_tables_of(uint32_t layer) const {
 }
 
 void KvCache::reserve(uint32_t n_slots, uint32_t n_fed) {
-  moves_.reserve(n_heads());
   kv_moves_.reserve(n_heads());
-  changed_.reserve(tables_.size());
+  for (Release& release : releases_) {
+    release.moves.reserve(1);
+    release.positions.reserve(1);
+  }
   for (size_t i = 0; i < tables_.size(); ++i) {
     const uint32_t layer = layer_of_head_[heads_of_table_[i].front()];
     const auto most = static_cast<uint32_t>(config_.slots_in(layer, n_slots, n_fed));
@@ -102,9 +105,10 @@ void KvCache::reserve(uint32_t n_slots, uint32_t n_fed) {
 }
 
 void KvCache::clear_mass(uint32_t layer) {
-  for (uint32_t head = 0; head < mass_.size(); ++head) {
-    if (layer == TENURE_ALL_LAYERS || layer_of_head_[head] == layer) std::fill(mass_[head].begin(), mass_[head].end(), 0.0f);
-  }
+  const bool all = layer == TENURE_ALL_LAYERS;
+  const uint32_t first = all ? 0 : first_head_[layer];
+  const uint32_t n = all ? n_heads() : n_kv_heads(layer);
+  for (uint32_t head = first; head < first + n; ++head) std::fill(mass_[head].begin(), mass_[head].end(), 0.0f);
 }
 
 // Pages for slots [first_slot, size) of every head of the table; a shared run that will be written is copied first.
@@ -213,8 +217,32 @@ Status KvCache::make_private(uint32_t head, uint32_t first_slot, uint32_t n_slot
   return backend_.synchronize();
 }
 
-// To kv_moves_; `moves` stay where they are until run_moves().
-Status KvCache::add_moves(uint32_t table, std::span<const tenure_kv_move> moves) {
+void KvCache::move_mass(uint32_t table) {
+  if (!config_.mass) return;
+  for (uint32_t head : heads_of_table_[table]) {
+    float* mass = mass_[head].data();
+    for (const tenure_kv_move& move : releases_[table].moves) mass[move.dst] = mass[move.src];
+  }
+}
+
+void KvCache::release(uint32_t table, const KeptSlots& keep, bool compact) {
+  if (keep.size() == tables_[table].size()) return;
+  Release& release = releases_[table];
+  release.is_due = true;
+  tables_[table].apply(keep, compact, release.moves, release.positions);
+  move_mass(table);
+}
+
+void KvCache::release_slot(uint32_t table, uint32_t slot) {
+  Release& release = releases_[table];
+  release.is_due = true;
+  release.positions.push_back(tables_[table].remove(slot, release.moves));
+  move_mass(table);
+}
+
+// To kv_moves_; the table's moves stay where they are until the backend is done.
+Status KvCache::add_moves(uint32_t table) {
+  const Moves& moves = releases_[table].moves;
   if (moves.empty()) return {};
   for (uint32_t head : heads_of_table_[table]) {
     const uint32_t layer = layer_of_head_[head];
@@ -225,51 +253,28 @@ Status KvCache::add_moves(uint32_t table, std::span<const tenure_kv_move> moves)
                          .moves = moves.data(),
                          .n_moves = static_cast<uint32_t>(moves.size()),
                          .head_dim = config_.head_dims[layer]});
-    for (size_t i = 0; config_.mass && i < moves.size(); ++i) mass_[head][moves[i].dst] = mass_[head][moves[i].src];
   }
   return {};
 }
 
-// All in one call, for the backend's workers share them; only then do pages go back.
-Status KvCache::run_moves() {
+Status KvCache::settle(std::vector<int32_t>& released) {
+  kv_moves_.clear();
   Status status;
-  if (!kv_moves_.empty()) status = backend_.cache_move(kv_moves_);
+  for (uint32_t table = 0; table < n_tables_ && status.ok(); ++table) {
+    if (releases_[table].is_due) status = add_moves(table);
+  }
+  if (!kv_moves_.empty() && status.ok()) status = backend_.cache_move(kv_moves_);
   if (!kv_moves_.empty() && status.ok()) status = backend_.synchronize();
-  for (size_t i = 0; i < changed_.size() && status.ok(); ++i) status = shrink(changed_[i]);
+  for (uint32_t table = 0; table < n_tables_; ++table) {
+    Release& release = releases_[table];
+    if (!release.is_due) continue;
+    if (status.ok()) status = shrink(table);
+    released.insert(released.end(), release.positions.begin(), release.positions.end());
+    release.is_due = false;
+    release.moves.clear();
+    release.positions.clear();
+  }
   return status;
-}
-
-Status KvCache::apply(uint32_t first, std::span<const KeptSlots> keep, bool compact, std::vector<int32_t>& released) {
-  kv_moves_.clear();
-  moves_.clear();
-  size_t n_kept = 0;
-  for (const KeptSlots& slots : keep) n_kept += slots.size();
-  moves_.reserve(n_kept);  // the calls point into it
-  changed_.clear();
-  for (uint32_t i = 0; i < keep.size(); ++i) {
-    SlotTable& table = tables_[first + i];
-    if (keep[i].size() == table.size()) continue;
-    const size_t n_before = moves_.size();
-    table.apply(keep[i], compact, moves_, released);
-    if (Status status = add_moves(first + i, std::span(moves_).subspan(n_before)); !status.ok()) return status;
-    changed_.push_back(first + i);
-  }
-  return run_moves();
-}
-
-Status KvCache::remove(uint32_t first, std::span<const uint32_t> slots, std::vector<int32_t>& released) {
-  kv_moves_.clear();
-  moves_.clear();
-  moves_.reserve(slots.size());  // the calls point into it
-  changed_.clear();
-  for (uint32_t i = 0; i < slots.size(); ++i) {
-    if (slots[i] == UINT32_MAX) continue;
-    const size_t n_before = moves_.size();
-    released.push_back(tables_[first + i].remove(slots[i], moves_));
-    if (Status status = add_moves(first + i, std::span(moves_).subspan(n_before)); !status.ok()) return status;
-    changed_.push_back(first + i);
-  }
-  return run_moves();
 }
 
 // Pages that hold no slot of the table any more go back.

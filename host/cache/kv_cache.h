@@ -1,5 +1,6 @@
-// One sequence's KV cache: per (layer, KV head) a ragged list of slots in pages of a shared pool. append, apply and the
-// trimming of windows are the only mutators. Knows no model and no policy. Engine's thread only.
+// One sequence's KV cache: per (layer, KV head) a ragged list of slots in pages of a shared pool. append, release with
+// settle, and the trimming of windows are the only mutators. Knows no model and no policy. Engine's thread only, but for what
+// says otherwise.
 //
 // A layer with a window is the cache's own: it loses what no coming row sees, and no policy is shown it. Layers of one
 // window hold the same positions, so they share one table; those tables come after the policy's.
@@ -62,7 +63,7 @@ class KvCache {
   const SlotTable& table_of(uint32_t layer, uint32_t head) const { return tables_[table_index(layer, head)]; }
   // (n_slots) attention mass of one KV head since clear_mass(); empty unless config.mass, and under a window.
   std::span<const float> mass(uint32_t layer, uint32_t head) const { return mass_[head_index(layer, head)]; }
-  void clear_mass(uint32_t layer);  // TENURE_ALL_LAYERS: of all
+  void clear_mass(uint32_t layer);  // TENURE_ALL_LAYERS: of all. Any thread, layers apart from each other
   // All slots of one KV head for Backend::cache_read; k and v are the caller's to set. Valid until the cache changes.
   tenure_kv_read all_slots(uint32_t layer, uint32_t head) const;
 
@@ -76,13 +77,15 @@ class KvCache {
   // call that changes the cache.
   tenure_kv_view view(uint32_t layer, uint32_t head, uint32_t segment);
 
-  // Releases what `keep` leaves out of tables [first, first + keep.size()); pages go back at once. compact: survivors keep
-  // their slot order (after a chunk); else the last slot moves into each hole (decode). Positions released from any
-  // table are appended to `released`, once a table. Blocks until the moves are done.
-  Status apply(uint32_t first, std::span<const KeptSlots> keep, bool compact, std::vector<int32_t>& released);
-
-  // As apply for each table that loses one slot (n_tables; UINT32_MAX: none), without compaction.
-  Status remove(uint32_t first, std::span<const uint32_t> slots, std::vector<int32_t>& released);
+  // Releases what `keep` leaves out of a table, at most once until settle(), and before anything else changes the cache.
+  // compact: survivors keep their slot order (after a chunk); else the last slot moves into each hole (decode). Any thread:
+  // tables apart from each other may be released from at the same time.
+  void release(uint32_t table, const KeptSlots& keep, bool compact);
+  // The same of one slot, without compaction.
+  void release_slot(uint32_t table, uint32_t slot);
+  // Moves what was released from all tables, in one call so that the backend's workers share it; then pages go back.
+  // Released positions are appended, once a table. Blocks until the moves are done.
+  Status settle(std::vector<int32_t>& released);
 
   // Layers with a window lose whole trim_slots that rows from next_pos on do not see; pages go back at once.
   void trim_windows(int32_t next_pos);
@@ -110,8 +113,8 @@ class KvCache {
   Appended& next_appended(int32_t first_pos);
   bool grow(uint32_t table, uint32_t first_slot);
   Status make_private(uint32_t head, uint32_t first_slot, uint32_t n_slots);
-  Status add_moves(uint32_t table, std::span<const tenure_kv_move> moves);
-  Status run_moves();
+  void move_mass(uint32_t table);
+  Status add_moves(uint32_t table);
   Status shrink(uint32_t table);
   Status flatten_rotation(uint32_t table);
 
@@ -131,10 +134,14 @@ class KvCache {
   std::vector<std::vector<float>> mass_;      // (n_heads)
   std::vector<Appended> appended_;            // kept between steps so that decode allocates nothing
   uint32_t n_appended_ = 0;
+  struct Release {  // of one table, until settle()
+    bool is_due = false;
+    Moves moves;
+    std::vector<int32_t> positions;
+  };
+  std::vector<Release> releases_;  // (n_tables)
   // Arguments of backend calls, alive until the next synchronize.
-  Moves moves_;
   std::vector<tenure_kv_moves> kv_moves_;
-  std::vector<uint32_t> changed_;  // tables these moves are about
   std::vector<tenure_page_copy> copies_;
   std::vector<tenure_kv_rotation> rotations_;
   std::vector<int32_t> deltas_;

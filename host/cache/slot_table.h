@@ -47,10 +47,15 @@ class SlotTable {
   // What ranks the slots: what set_score() was last given, or the state.
   std::span<const float> score() const { return scored_by_state_ ? state_ : score_; }
   std::span<float> set_score() {
+    is_scored_ = true;
     scored_by_state_ = false;
     return score_;
   }
-  void score_by_state() { scored_by_state_ = true; }  // one float a slot
+  void score_by_state() { is_scored_ = scored_by_state_ = true; }  // one float a slot
+  bool is_scored() const { return is_scored_; }                    // ever: without a verdict all stay
+  // Slots to keep as the last score said for this table alone; UINT32_MAX where it said nothing.
+  uint32_t own_budget() const { return own_budget_; }
+  void set_own_budget(uint32_t n_slots) { own_budget_ = n_slots; }
   std::span<float> state() { return state_; }  // (n_slots, state_floats)
   uint32_t state_floats() const { return arrays_.state_floats; }
 
@@ -96,7 +101,9 @@ class SlotTable {
   bool can_follow(const ProtectedPositions& now) const;
 
   SlotArrays arrays_;
+  bool is_scored_ = false;
   bool scored_by_state_ = false;
+  uint32_t own_budget_ = UINT32_MAX;
   std::vector<int32_t> pos_;
   std::vector<uint8_t> flags_;
   std::vector<float> score_;

@@ -25,7 +25,7 @@ Engine::Engine(const Model& model, Backend& backend, const Tokenizer& tokenizer,
       config_(resolved(config, backend)),
       memory_(backend, model.config(), config.memory, config_.batch_rows),
       activations_(backend, model.config(), config_.batch_rows + config.max_rebuild_rows),
-      decisions_(backend),
+      decisions_(backend, config.executor),
       rows_(backend) {
   thread_ = std::thread([this] { run(); });
 }

@@ -26,6 +26,7 @@ struct EngineConfig {
   uint32_t in_flight = 0;   // sessions at a time; 0 = as many as memory allows
   uint64_t memory = 0;      // bytes of KV
   uint32_t max_rebuild_rows = 96;
+  Executor executor = serial_executor();  // its workers share the layers of decisions; what it points to outlives the engine
 };
 
 // A request on its way through the engine.

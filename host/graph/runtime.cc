@@ -108,7 +108,8 @@ void Runtime::load(const CellPlan& cell) {
                                      EngineConfig{.batch_rows = cell.engine.batch_rows,
                                                   .in_flight = cell.engine.in_flight,
                                                   .memory = cell.engine.memory,
-                                                  .max_rebuild_rows = cell.engine.max_rebuild_rows});
+                                                  .max_rebuild_rows = cell.engine.max_rebuild_rows,
+                                                  .executor = executor()});
   check_memory(cell);
 }
 

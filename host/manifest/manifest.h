@@ -43,10 +43,11 @@ template <>
 inline constexpr Choice<Granularity> choices<Granularity>[] = {
     {"token", Granularity::token}, {"layer", Granularity::layer}, {"kv_head", Granularity::kv_head}};
 
-enum class Concurrency { serial, per_sequence };
+enum class Concurrency { serial, per_sequence, per_layer };
 template <>
 inline constexpr Choice<Concurrency> choices<Concurrency>[] = {{"serial", Concurrency::serial},
-                                                               {"per-sequence", Concurrency::per_sequence}};
+                                                               {"per-sequence", Concurrency::per_sequence},
+                                                               {"per-layer", Concurrency::per_layer}};
 
 // [needs]: an upper bound; the plugin's needs() may narrow it, never widen.
 struct PluginNeeds {

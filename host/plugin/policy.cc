@@ -219,6 +219,9 @@ const Library& Policy::library() const {
 void Policy::watch(PolicyWatch& watch) const {
   handle_->watch = &watch;
 }
+bool Policy::layers_at_once() const {
+  return handle_->manifest.needs.concurrency == Concurrency::per_layer && handle_->watch == nullptr;
+}
 bool Policy::has_prepare() const {
   return handle_->has_prepare;
 }

@@ -2,8 +2,8 @@
 // is in <tenure/policy.h>; the names are the same.
 //
 // Policy's constructor throws Error (exit 69); hooks return a Status, an exception that a plugin lets through
-// becomes TENURE_EXCEPTION. Hooks run on the engine's thread, one at a time. All sequences of a Policy end
-// before it, and it goes before its Library.
+// becomes TENURE_EXCEPTION. Hooks run on the engine's thread, one at a time, but for observe and select where
+// layers_at_once(). All sequences of a Policy end before it, and it goes before its Library.
 #pragma once
 
 #include <tenure/policy.h>
@@ -85,6 +85,8 @@ class Policy {
   // From now on, before the first sequence begins. The watch outlives them all.
   void watch(PolicyWatch&) const;
 
+  // The manifest's concurrency = "per-layer"; not while it is watched, which is on one thread.
+  bool layers_at_once() const;
   // Which optional hooks the plugin has; the host builds no view for a hook that is not there.
   bool has_prepare() const;
   bool has_observe() const;

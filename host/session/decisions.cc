@@ -1,32 +1,11 @@
 #include "session/decisions.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 namespace tenure {
 namespace {
-
-// Tables that a call on `layer` is about.
-struct TableRange {
-  uint32_t first = 0;
-  uint32_t n = 0;
-};
-
-TableRange tables_of(const KvCache& cache, uint32_t layer) {
-  if (layer == TENURE_ALL_LAYERS) return {.first = 0, .n = cache.n_tables()};
-  return {.first = cache.first_table(layer), .n = cache.n_tables_of(layer)};
-}
-
-// Slots that count against the budget; flags are looked through only where a slot can be rebuilt.
-uint32_t n_counted(const SlotTable& table, bool may_rebuild) {
-  if (!may_rebuild) return table.size();
-  const auto flags = table.flags();
-  return table.size() - static_cast<uint32_t>(std::count_if(flags.begin(), flags.end(), [](uint8_t f) {
-           return (f & TENURE_SLOT_REBUILT) != 0;
-         }));
-}
 
 bool is_due(Session& session, const DecisionPoint& point) {
   const PolicySettings& policy = session.policy();
@@ -36,237 +15,145 @@ bool is_due(Session& session, const DecisionPoint& point) {
   const uint64_t allowed = session.budget().slots + (decode ? policy.slack : 0);
   const KvCache& cache = session.cache();
   const bool rebuilds = policy.needs().rebuild;
-  const auto is_over = [&](TableRange pool) {
+  const auto is_over = [&](uint32_t first, uint32_t n) {
     uint64_t n_slots = 0;
-    for (uint32_t i = 0; i < pool.n; ++i) n_slots += n_counted(cache.table(pool.first + i), rebuilds);
-    return n_slots > allowed * pool.n;
+    for (uint32_t i = 0; i < n; ++i) n_slots += n_counted(cache.table(first + i), rebuilds);
+    return n_slots > allowed * n;
   };
-  if (policy.scope == BudgetScope::global) return is_over(tables_of(cache, TENURE_ALL_LAYERS));
+  if (policy.scope == BudgetScope::global) return is_over(0, cache.n_tables());
   for (uint32_t layer = 0; layer < cache.n_layers(); ++layer) {
-    const TableRange of_layer = tables_of(cache, layer);
-    if (of_layer.n == 0) continue;
-    if (policy.scope == BudgetScope::layer && is_over(of_layer)) return true;
-    for (uint32_t i = 0; i < of_layer.n && policy.scope == BudgetScope::head; ++i) {
-      if (is_over({.first = of_layer.first + i, .n = 1})) return true;
+    const uint32_t n = cache.n_tables_of(layer);
+    if (n == 0) continue;
+    const uint32_t first = cache.first_table(layer);
+    if (policy.scope == BudgetScope::layer && is_over(first, n)) return true;
+    for (uint32_t i = 0; i < n && policy.scope == BudgetScope::head; ++i) {
+      if (is_over(first + i, 1)) return true;
     }
     if (policy.granularity == TENURE_GRANULARITY_TOKEN) break;  // the one table of them all
   }
   return false;
 }
 
-bool decides_at_once(const PolicySettings& policy) {
-  return policy.scope == BudgetScope::global || policy.granularity == TENURE_GRANULARITY_TOKEN;
-}
-
 }  // namespace
 
+Decisions::Decisions(Backend& backend, const Executor& executor) : backend_(backend), executor_(executor) {
+  const uint32_t n_workers = executor_.n_workers(executor_.ctx);
+  while (workers_.size() < n_workers) workers_.emplace_back();
+}
+
 void Decisions::run(std::span<Session* const> sessions) {
+  const auto began = SessionTimes::Clock::now();
   const DecisionPoint point = *sessions.front()->decision();
   const PolicySettings& policy = sessions.front()->policy();
-  const auto began = SessionTimes::Clock::now();
-  const tenure_call call{.head = {.struct_size = sizeof(tenure_call)},
-                         .phase = point.phase,
-                         .last_chunk = point.last_chunk ? 1u : 0u};
-  view_builders_.resize(std::max(view_builders_.size(), sessions.size()));
-  evidence_.resize(std::max(evidence_.size(), sessions.size()));
-  const bool has_mass = (policy.needs().evidence & TENURE_EVIDENCE_ATTENTION_MASS) != 0;
-  const bool has_cached = (policy.needs().evidence & cached_evidence) != 0;
   due_.clear();
-  for (Session* session : sessions) {
-    if (is_due(*session, point)) due_.push_back(session);
-  }
-  // A layer's side arrays stay in the CPU's cache from its marks to its choice.
-  const auto see = [&](uint32_t layer) {
-    for (Session* session : due_) mark(*session, layer, point.last_chunk);
-    if (has_mass) observe(sessions, call, layer);
-    if (!has_mass && has_cached && !due_.empty()) observe(due_, call, layer);
-    std::erase_if(due_, [](const Session* session) { return !session->policy_active(); });
-  };
-  const auto settled = [&](uint32_t layer) {
-    for (Session* session : sessions) {
-      if (has_mass) session->cache().clear_mass(layer);
-    }
-  };
-  const KvCache& any = sessions.front()->cache();
+  for (Session* session : sessions) due_.push_back(is_due(*session, point) ? 1 : 0);
+  decision_ = {.call = {.head = {.struct_size = sizeof(tenure_call)}, .phase = point.phase, .last_chunk = point.last_chunk ? 1u : 0u},
+               .policy = &policy,
+               .sessions = sessions,
+               .due = due_};
   const bool all_see = policy.granularity == TENURE_GRANULARITY_TOKEN;
-  const bool all_choose = decides_at_once(policy);
-  if (all_see) see(TENURE_ALL_LAYERS);
-  for (uint32_t layer = 0; layer < any.n_layers() && !(all_see && all_choose); ++layer) {
-    if (any.n_tables_of(layer) == 0) continue;  // a layer with a window is the cache's own
-    see(layer);
-    if (all_choose) continue;
-    select(due_, call, layer);
-    settled(layer);
+  all_choose_ = all_see || policy.scope == BudgetScope::global;
+  const KvCache& any = sessions.front()->cache();
+  layers_.clear();
+  if (all_see) layers_.push_back(TENURE_ALL_LAYERS);
+  for (uint32_t layer = 0; layer < any.n_layers() && !all_see; ++layer) {
+    if (any.n_tables_of(layer) > 0) layers_.push_back(layer);  // a layer with a window is the cache's own
   }
-  if (all_choose) select(due_, call, TENURE_ALL_LAYERS);
-  if (all_choose) settled(TENURE_ALL_LAYERS);
+  for (LayerDecision& worker : workers_) worker.begin(decision_);
+  decide_layers();
+  gather_failures();
+  if (all_choose_) {
+    for (const PolicyFailure& failure : failures_) due_[failure.session] = 0;
+    workers_.front().select(TENURE_ALL_LAYERS);
+    workers_.front().forget_mass(TENURE_ALL_LAYERS);
+  }
+  gather_failures();
+  for (const PolicyFailure& failure : failures_) {
+    Session& session = *sessions[failure.session];
+    if (session.policy_active()) session.policy_failed(*failure.of, failure.status);
+  }
   for (Session* session : sessions) {
-    if (Status status = session->remove_noted(); !status.ok()) session->policy_failed(status);
+    if (Status status = session->settle_cache(); !status.ok()) session->policy_failed(status);
   }
   const auto share = (SessionTimes::Clock::now() - began) / static_cast<int64_t>(sessions.size());
   for (Session* session : sessions) session->result().times.policy += share;
 }
 
-// Protections, anew, of the tables that a call on `layer` is about.
-void Decisions::mark(Session& session, uint32_t layer, bool prompt_end) {
-  const TableRange range = tables_of(session.cache(), layer);
-  for (uint32_t i = 0; i < range.n; ++i) {
-    mark_protected(session.cache().table(range.first + i), session.budget().protection, static_cast<uint32_t>(session.ids().size()),
-                   prompt_end);
+// What is cached is read for as many layers as are decided at once, no more: it is f32, up to four times its pages.
+void Decisions::decide_layers() {
+  const bool at_once = decision_.policy->layers_at_once() && layers_.size() > 1;
+  const bool reads = decision_.has_cached() && decision_.any_due();
+  const size_t n_together = reads ? (at_once ? workers_.size() : 1) : layers_.size();
+  for (size_t first = 0; first < layers_.size(); first += n_together) {
+    const std::span<const uint32_t> layers = std::span(layers_).subspan(first, std::min(n_together, layers_.size() - first));
+    if (reads) read_cache(layers);
+    auto decide_one = [&](uint32_t i, uint32_t worker) { decide(layers[i], reads ? &cached_rows_[i] : nullptr, workers_[worker]); };
+    if (at_once) {
+      executor_.parallel_for(
+          executor_.ctx, static_cast<uint32_t>(layers.size()),
+          [](void* ctx, uint32_t i, uint32_t worker) { (*static_cast<decltype(decide_one)*>(ctx))(i, worker); },
+          &decide_one);
+    } else {
+      for (uint32_t i = 0; i < layers.size(); ++i) decide_one(i, 0);
+    }
   }
 }
 
-// Of the sessions that are due, in order, every head's keys and values after each other.
-Status Decisions::read_cache(uint32_t layer, uint32_t evidence) {
+// A layer's side arrays stay in the CPU's cache from its marks to its choice.
+void Decisions::decide(uint32_t layer, const CachedRows* cached, LayerDecision& worker) const {
+  worker.observe(layer, cached);
+  if (all_choose_) return;
+  worker.select(layer);
+  worker.forget_mass(layer);
+}
+
+void Decisions::read_cache(std::span<const uint32_t> layers) {
   reads_.clear();
-  cached_k_.clear();
-  cached_v_.clear();
   uint64_t n_floats = 0;
-  for (const Session* session : due_) {
-    const KvCache& cache = session->cache();
-    for (uint32_t head = 0; head < cache.n_kv_heads(layer); ++head) {
-      reads_.push_back(cache.all_slots(layer, head));
-      n_floats += uint64_t{2} * reads_.back().n_slots * reads_.back().head_dim;
+  const auto for_each_due = [&](auto&& f) {
+    for (size_t s = 0; s < due_.size(); ++s) {
+      if (due_[s] != 0) f(decision_.sessions[s]->cache());
     }
+  };
+  for (uint32_t layer : layers) {
+    for_each_due([&](const KvCache& cache) {
+      for (uint32_t head = 0; head < cache.n_kv_heads(layer); ++head) {
+        reads_.push_back(cache.all_slots(layer, head));
+        n_floats += uint64_t{2} * reads_.back().n_slots * reads_.back().head_dim;
+      }
+    });
   }
   if (cached_.size() < n_floats) cached_.resize(n_floats);
+  if (cached_rows_.size() < layers.size()) cached_rows_.resize(layers.size());
+  const uint32_t evidence = decision_.policy->needs().evidence;
   float* next = cached_.data();
-  for (tenure_kv_read& read : reads_) {
-    const uint64_t n = uint64_t{read.n_slots} * read.head_dim;
-    if ((evidence & TENURE_EVIDENCE_CACHED_K) != 0) read.k = std::exchange(next, next + n);
-    if ((evidence & TENURE_EVIDENCE_CACHED_V) != 0) read.v = std::exchange(next, next + n);
-    cached_k_.push_back(read.k);
-    cached_v_.push_back(read.v);
-  }
-  const Status status = backend_.cache_read(reads_);
-  return status.ok() ? backend_.synchronize() : status;
-}
-
-void Decisions::observe(std::span<Session* const> sessions, const tenure_call& call, uint32_t layer) {
-  const PolicySettings& policy = sessions.front()->policy();
-  const uint32_t cached = policy.needs().evidence & cached_evidence;
-  Status status;
-  if (cached != 0) status = read_cache(layer, cached);
-  for (const Policy* one : {policy.inner, policy.policy}) {
-    constexpr uint32_t shown = cached_evidence | TENURE_EVIDENCE_ATTENTION_MASS;
-    if (one != nullptr && one->has_observe() && (one->needs().evidence & shown) != 0) observe(sessions, *one, call, layer, status);
-  }
-}
-
-void Decisions::observe(std::span<Session* const> sessions, const Policy& policy, const tenure_call& call, uint32_t layer, Status status) {
-  const bool shows_cached = (policy.needs().evidence & cached_evidence) != 0;
-  evidence_list_.clear();
-  size_t n_heads_seen = 0;
-  for (size_t s = 0; s < sessions.size(); ++s) {
-    Session& session = *sessions[s];
-    const TableRange range = tables_of(session.cache(), layer);
-    ViewEvidence evidence{.sequence = &session.sequence(policy), .mass = true};
-    if (shows_cached && status.ok() && std::find(due_.begin(), due_.end(), &session) != due_.end()) {
-      evidence.k = std::span(cached_k_).subspan(n_heads_seen, range.n);
-      evidence.v = std::span(cached_v_).subspan(n_heads_seen, range.n);
-      n_heads_seen += range.n;
-    }
-    session.keepset().open_scoring(layer, range.first, range.n, uint64_t{session.budget().slots} * range.n);
-    evidence_[s] = {.head = {.struct_size = sizeof(tenure_evidence)},
-                    .view = view_builders_[s].build(session, layer, call.phase, evidence),
-                    .keepset = session.keepset().abi()};
-    evidence_list_.push_back(&evidence_[s]);
-  }
-  statuses_.assign(sessions.size(), TENURE_OK);
-  if (status.ok()) status = policy.observe(call, layer, evidence_list_, statuses_);
-  settle(sessions, policy, status, ".observe");
-}
-
-void Decisions::settle(std::span<Session* const> sessions, const Policy& policy, const Status& status, const char* hook) {
-  for (size_t s = 0; s < sessions.size(); ++s) sessions[s]->settle(policy, hook, status, statuses_[s]);
-}
-
-void Decisions::select(std::span<Session* const> sessions, const tenure_call& call, uint32_t layer) {
-  if (sessions.empty()) return;
-  const PolicySettings& policy = sessions.front()->policy();
-  for (const Policy* one : {policy.inner, policy.policy}) {
-    if (one != nullptr && one->has_select()) select(sessions, *one, call, layer);
-  }
-  // A decode step releases one slot of many; where a period's worth goes, survivors keep their order.
-  const bool compact = call.phase != TENURE_PHASE_DECODE || policy.period > 1;
-  for (Session* session : sessions) {
-    if (session->policy_active()) choose(*session, layer, compact);
-  }
-}
-
-void Decisions::select(std::span<Session* const> sessions, const Policy& policy, const tenure_call& call, uint32_t layer) {
-  views_.clear();
-  keepsets_.clear();
-  for (size_t s = 0; s < sessions.size(); ++s) {
-    Session& session = *sessions[s];
-    const TableRange range = tables_of(session.cache(), layer);
-    session.keepset().open_selection(layer, range.first, range.n, uint64_t{session.budget().slots} * range.n);
-    views_.push_back(view_builders_[s].build(session, layer, call.phase, {.sequence = &session.sequence(policy), .mass = true}));
-    keepsets_.push_back(session.keepset().abi());
-  }
-  statuses_.assign(sessions.size(), TENURE_OK);
-  settle(sessions, policy, policy.select(call, layer, views_, keepsets_, statuses_), ".select");
-}
-
-// No verdict. Admission reserved no more than the budget, so what is over it would be taken from other sessions.
-void Decisions::keep_all(Session& session, uint32_t first_table, uint32_t n_tables) {
-  const bool rebuilds = session.policy().needs().rebuild;
-  uint64_t n_slots = 0;
-  for (uint32_t i = 0; i < n_tables; ++i) n_slots += n_counted(session.cache().table(first_table + i), rebuilds);
-  const uint64_t budget = uint64_t{session.budget().slots} * n_tables;
-  if (n_slots <= budget) return;
-  session.policy_failed({TENURE_BAD_PLAN, session.policy().policy->id() + ".select",
-                         fmt::format("neither score nor keep was called with {} slots where the budget is {}", n_slots, budget)});
-}
-
-// A decode step's ordinary decision: every table is at most one slot over its budget. False when it is another one. The
-// slots go when every layer has decided.
-bool Decisions::remove_worst(Session& session, uint32_t layer) {
-  const PolicySettings& policy = session.policy();
-  const KvCache& cache = session.cache();
-  const TableRange range = tables_of(cache, layer);
-  const bool rebuilds = policy.needs().rebuild;
-  if (policy.scope != BudgetScope::head && range.n > 1) return false;
-  worst_.clear();
-  for (uint32_t i = 0; i < range.n; ++i) {
-    const SlotTable& table = cache.table(range.first + i);
-    const uint32_t n = n_counted(table, rebuilds);
-    if (n > session.budget().slots + 1 || session.keepset().n_keep(range.first + i) != UINT32_MAX) return false;
-    const uint32_t worst = n > session.budget().slots ? find_worst(table) : UINT32_MAX;
-    if (worst == table.size()) return false;
-    worst_.push_back(worst);
-  }
-  session.note_removal(range.first, worst_);
-  return true;
-}
-
-void Decisions::choose(Session& session, uint32_t layer, bool compact) {
-  const PolicySettings& policy = session.policy();
-  KvCache& cache = session.cache();
-  KeepSetBuilder& keepset = session.keepset();
-  const TableRange range = tables_of(cache, layer);
-  std::span<const KeptSlots> kept = keepset.kept();
-  const bool may_keep = policy.policy->has_select() || (policy.inner != nullptr && policy.inner->has_select());
-  if (!may_keep || !keepset.has_kept()) {
-    if (!keepset.has_scored()) return keep_all(session, range.first, range.n);
-    if (!compact && remove_worst(session, layer)) return;
-    keep_.resize(std::max<size_t>(keep_.size(), range.n));
-    const std::span<KeptSlots> chosen(keep_.data(), range.n);
-    const uint32_t budget = session.budget().slots;
-    const bool own_budgets = keepset.n_keep(range.first) != UINT32_MAX;
-    if (policy.scope == BudgetScope::head || own_budgets || range.n == 1) {
-      for (uint32_t i = 0; i < range.n; ++i) {
-        const uint32_t own = keepset.n_keep(range.first + i);
-        selection_.keep_best(cache.table(range.first + i), own == UINT32_MAX ? budget : own, chosen[i]);
+  size_t read = 0;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    CachedRows& rows = cached_rows_[i];
+    rows.k.clear();
+    rows.v.clear();
+    for_each_due([&](const KvCache& cache) {
+      for (uint32_t head = 0; head < cache.n_kv_heads(layers[i]); ++head, ++read) {
+        const uint64_t n = uint64_t{reads_[read].n_slots} * reads_[read].head_dim;
+        if ((evidence & TENURE_EVIDENCE_CACHED_K) != 0) reads_[read].k = std::exchange(next, next + n);
+        if ((evidence & TENURE_EVIDENCE_CACHED_V) != 0) reads_[read].v = std::exchange(next, next + n);
+        rows.k.push_back(reads_[read].k);
+        rows.v.push_back(reads_[read].v);
       }
-    } else {
-      tables_.clear();
-      for (uint32_t i = 0; i < range.n; ++i) tables_.push_back(&cache.table(range.first + i));
-      selection_.keep_pooled(tables_, uint64_t{budget} * range.n, static_cast<uint32_t>(policy.floor * budget), chosen);
-    }
-    kept = chosen;
+    });
   }
-  if (Status status = session.apply(range.first, kept, compact); !status.ok()) session.policy_failed(status);
+  Status status = backend_.cache_read(reads_);
+  if (status.ok()) status = backend_.synchronize();
+  for (size_t i = 0; i < layers.size(); ++i) cached_rows_[i].status = status;
+}
+
+// By layer: the first one's failure is a session's, whichever worker was faster.
+void Decisions::gather_failures() {
+  failures_.clear();
+  for (const LayerDecision& worker : workers_) failures_.insert(failures_.end(), worker.failures().begin(), worker.failures().end());
+  std::stable_sort(failures_.begin(), failures_.end(), [](const PolicyFailure& a, const PolicyFailure& b) {
+    return std::tie(a.session, a.layer) < std::tie(b.session, b.layer);
+  });
 }
 
 }  // namespace tenure

@@ -1,53 +1,45 @@
 // After a forward: policies observe what it left behind and select, for all sequences of one policy at one kind of
-// decision together; then kept sets are applied. Engine's thread only.
+// decision together; then what they released goes. Called on the engine's thread; layers are shared among the executor's
+// workers where the policy allows it.
 #pragma once
 
+#include <deque>
 #include <span>
 #include <vector>
 
-#include "cache/selection.h"
+#include "plugin/host_services.h"
+#include "session/layer_decision.h"
 #include "session/session.h"
-#include "session/views.h"
 
 namespace tenure {
 
 class Decisions {
  public:
-  explicit Decisions(Backend& backend) : backend_(backend) {}
+  // What `executor` points to, and the backend, outlive it.
+  explicit Decisions(Backend& backend, const Executor& executor = serial_executor());
 
   // `sessions` share one PolicySettings and one DecisionPoint. A session whose policy breaks a rule fails (or goes on with
   // the full cache); the others are not touched by it.
   void run(std::span<Session* const> sessions);
 
  private:
-  static void mark(Session& session, uint32_t layer, bool prompt_end);
-  void observe(std::span<Session* const> sessions, const tenure_call& call, uint32_t layer);
-  Status read_cache(uint32_t layer, uint32_t evidence);
-  void observe(std::span<Session* const> sessions, const Policy& policy, const tenure_call& call, uint32_t layer, Status status);
-  void select(std::span<Session* const> sessions, const tenure_call& call, uint32_t layer);
-  void select(std::span<Session* const> sessions, const Policy& policy, const tenure_call& call, uint32_t layer);
-  void choose(Session& session, uint32_t layer, bool compact);
-  bool remove_worst(Session& session, uint32_t layer);
-  static void keep_all(Session& session, uint32_t first_table, uint32_t n_tables);
-  void settle(std::span<Session* const> sessions, const Policy& policy, const Status& status, const char* hook);
+  void decide_layers();
+  void decide(uint32_t layer, const CachedRows* cached, LayerDecision& worker) const;
+  void read_cache(std::span<const uint32_t> layers);
+  void gather_failures();
 
   Backend& backend_;
-  // Keys and values of one layer of the sessions that are due, and where each head's begin.
+  Executor executor_;
+  std::deque<LayerDecision> workers_;  // (executor's workers)
+  DecisionCall decision_;
+  bool all_choose_ = false;  // one choice for all layers
+  // Kept between calls so that a step allocates nothing.
+  std::vector<uint8_t> due_;
+  std::vector<uint32_t> layers_;
+  std::vector<CachedRows> cached_rows_;  // of the layers that are decided at once
   std::vector<float> cached_;
   std::vector<tenure_kv_read> reads_;
-  std::vector<const float*> cached_k_, cached_v_;
-  // Entry i belongs to sessions[i] of the call; kept between calls so that a step allocates nothing.
-  std::vector<PolicyView> view_builders_;
-  std::vector<tenure_evidence> evidence_;
-  std::vector<const tenure_evidence*> evidence_list_;
-  std::vector<const tenure_view*> views_;
-  std::vector<tenure_keepset*> keepsets_;
-  std::vector<tenure_status> statuses_;
-  std::vector<Session*> due_;
-  std::vector<KeptSlots> keep_;
-  std::vector<uint32_t> worst_;
-  std::vector<const SlotTable*> tables_;
-  Selection selection_;
+  std::vector<PolicyFailure> failures_;
 };
 
 }  // namespace tenure

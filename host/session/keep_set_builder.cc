@@ -7,6 +7,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 namespace tenure {
 namespace {
@@ -21,33 +22,29 @@ TENURE_WIDE uint32_t n_not_finite(const float* x, uint32_t n) {
 
 }  // namespace
 
-KeepSetBuilder::KeepSetBuilder(KvCache& cache)
-    : cache_(cache),
-      abi_{.head = {.struct_size = sizeof(tenure_keepset)}, .ctx = this, .score = score, .keep = keep, .rebuild = rebuild} {
-  keep_.resize(cache.n_tables());
-  n_keep_.resize(cache.n_tables(), UINT32_MAX);
-}
+KeepSetBuilder::KeepSetBuilder()
+    : abi_{.head = {.struct_size = sizeof(tenure_keepset)}, .ctx = this, .score = score, .keep = keep, .rebuild = rebuild} {}
 
-void KeepSetBuilder::open(Verbs verbs, uint32_t layer, uint32_t first, uint32_t n, uint64_t budget) {
+void KeepSetBuilder::open(Verbs verbs, const DecidedTables& tables) {
   open_ = verbs;
-  layer_ = layer;
-  first_table_ = first;
-  n_tables_ = n;
-  budget_ = budget;
+  tables_ = tables;
   kept_ = false;
   violation_.clear();
+  if (keep_.size() < tables.n) keep_.resize(tables.n);
 }
 
-void KeepSetBuilder::open_selection(uint32_t layer, uint32_t first, uint32_t n, uint64_t budget) {
-  open(Verbs::selection, layer, first, n, budget);
-}
+void KeepSetBuilder::open_selection(const DecidedTables& tables) { open(Verbs::selection, tables); }
+void KeepSetBuilder::open_scoring(const DecidedTables& tables) { open(Verbs::scoring, tables); }
 
-void KeepSetBuilder::open_scoring(uint32_t layer, uint32_t first, uint32_t n, uint64_t budget) {
-  open(Verbs::scoring, layer, first, n, budget);
+Status KeepSetBuilder::close(const std::string& id, const char* hook, const Status& call, tenure_status own) {
+  open_ = Verbs::none;
+  if (!violation_.empty()) return {TENURE_BAD_PLAN, id + hook, std::exchange(violation_, {})};
+  if (call.ok() && own != TENURE_OK) return {own, id + hook, "the policy reported a failure"};
+  return call;
 }
 
 void KeepSetBuilder::open_rebuild(std::span<const uint8_t> released, uint32_t max_rows) {
-  open(Verbs::rebuild, TENURE_ALL_LAYERS, 0, 0, 0);
+  open(Verbs::rebuild, {.layer = TENURE_ALL_LAYERS});
   released_ = released;
   max_rebuild_rows_ = max_rows;
   n_rebuild_rows_ = 0;
@@ -71,18 +68,18 @@ tenure_status KeepSetBuilder::score(tenure_keepset* keepset, uint32_t layer, con
   if (self.open_ != Verbs::scoring && self.open_ != Verbs::selection) {
     return self.refuse(TENURE_INVALID_STATE, "score is for observe and select", error);
   }
-  if (layer != self.layer_) {
-    return self.refuse(TENURE_BAD_PLAN, fmt::format("score for layer {} in a call on layer {}", layer, self.layer_), error);
+  if (layer != self.tables_.layer) {
+    return self.refuse(TENURE_BAD_PLAN, fmt::format("score for layer {} in a call on layer {}", layer, self.tables_.layer), error);
   }
   return self.take_scores(scores, n_keep, error);
 }
 
 tenure_status KeepSetBuilder::take_scores(const float* const* scores, const uint32_t* n_keep, tenure_error* error) {
-  if (scores == nullptr && n_tables_ > 0 && cache_.table(first_table_).state_floats() != 1) {
+  if (scores == nullptr && tables_.n > 0 && tables_[0].state_floats() != 1) {
     return refuse(TENURE_BAD_PLAN, "scores are NULL, which stands for a state of one float a slot", error);
   }
-  for (uint32_t i = 0; i < n_tables_; ++i) {
-    SlotTable& table = cache_.table(first_table_ + i);
+  for (uint32_t i = 0; i < tables_.n; ++i) {
+    SlotTable& table = tables_[i];
     const uint32_t n_slots = table.size();
     const float* of_head = scores != nullptr ? scores[i] : table.state().data();
     if (of_head == nullptr && n_slots > 0) {
@@ -93,20 +90,19 @@ tenure_status KeepSetBuilder::take_scores(const float* const* scores, const uint
     return refuse(TENURE_NUMERIC, fmt::format("score of slot {} of head {} is {}", bad - of_head, i, *bad), error);
   }
   uint64_t n_asked = 0;
-  for (uint32_t i = 0; n_keep != nullptr && i < n_tables_; ++i) n_asked += n_keep[i];
-  if (n_asked > budget_) {
-    return refuse(TENURE_BAD_PLAN, fmt::format("n_keep adds up to {} where the budget is {}", n_asked, budget_), error);
+  for (uint32_t i = 0; n_keep != nullptr && i < tables_.n; ++i) n_asked += n_keep[i];
+  if (n_asked > tables_.budget) {
+    return refuse(TENURE_BAD_PLAN, fmt::format("n_keep adds up to {} where the budget is {}", n_asked, tables_.budget), error);
   }
-  for (uint32_t i = 0; i < n_tables_; ++i) {
-    SlotTable& table = cache_.table(first_table_ + i);
+  for (uint32_t i = 0; i < tables_.n; ++i) {
+    SlotTable& table = tables_[i];
+    table.set_own_budget(n_keep != nullptr ? n_keep[i] : UINT32_MAX);
     if (scores == nullptr) {
       table.score_by_state();
     } else {
       std::copy_n(scores[i], table.size(), table.set_score().begin());
     }
   }
-  for (uint32_t i = 0; i < n_tables_; ++i) n_keep_[first_table_ + i] = n_keep != nullptr ? n_keep[i] : UINT32_MAX;
-  scored_ = true;
   return TENURE_OK;
 }
 
@@ -114,8 +110,8 @@ tenure_status KeepSetBuilder::keep(tenure_keepset* keepset, uint32_t layer, cons
                                    const uint32_t* slots, tenure_error* error) {
   KeepSetBuilder& self = *static_cast<KeepSetBuilder*>(keepset->ctx);
   if (self.open_ != Verbs::selection) return self.refuse(TENURE_INVALID_STATE, "keep is for select", error);
-  if (layer != self.layer_) {
-    return self.refuse(TENURE_BAD_PLAN, fmt::format("keep for layer {} in a call on layer {}", layer, self.layer_), error);
+  if (layer != self.tables_.layer) {
+    return self.refuse(TENURE_BAD_PLAN, fmt::format("keep for layer {} in a call on layer {}", layer, self.tables_.layer), error);
   }
   return self.take_kept(offsets, slots, error);
 }
@@ -141,8 +137,8 @@ tenure_status KeepSetBuilder::take_kept(const uint32_t* offsets, const uint32_t*
   if (offsets == nullptr) return refuse(TENURE_BAD_PLAN, "offsets are NULL", error);
   uint64_t n_kept = 0;
   uint32_t previous = 0;
-  for (uint32_t i = 0; i < n_tables_; ++i) {
-    const SlotTable& table = cache_.table(first_table_ + i);
+  for (uint32_t i = 0; i < tables_.n; ++i) {
+    const SlotTable& table = tables_[i];
     if (offsets[i] != previous || offsets[i + 1] < offsets[i] || offsets[i + 1] - offsets[i] > table.size()) {
       return refuse(TENURE_BAD_PLAN, fmt::format("head {}: offsets {} to {} do not fit its {} slots", i, offsets[i],
                                                  offsets[i + 1], table.size()), error);
@@ -156,8 +152,8 @@ tenure_status KeepSetBuilder::take_kept(const uint32_t* offsets, const uint32_t*
     keep_[i].assign(named.begin(), named.end());
     for (uint32_t slot : named) n_kept += (table.flags()[slot] & TENURE_SLOT_REBUILT) != 0 ? 0 : 1;
   }
-  if (n_kept > budget_) {
-    return refuse(TENURE_BAD_PLAN, fmt::format("{} slots kept where the budget is {}", n_kept, budget_), error);
+  if (n_kept > tables_.budget) {
+    return refuse(TENURE_BAD_PLAN, fmt::format("{} slots kept where the budget is {}", n_kept, tables_.budget), error);
   }
   kept_ = true;
   return TENURE_OK;

@@ -17,16 +17,15 @@ bool Session::prepare(Batch& batch, std::span<const int32_t> rows, uint32_t phas
   if (!decides() || !plugin.needs().rebuild || !plugin.has_prepare()) return true;
   const auto began = SessionTimes::Clock::now();
   const tenure_call call{.head = {.struct_size = sizeof(tenure_call)}, .phase = phase};
-  keepset_.open_rebuild(released_, setup_.max_rebuild_rows);
+  prepare_keepset_.open_rebuild(released_, setup_.max_rebuild_rows);
   const Status status = plugin.prepare(call, *prepare_view_.build(*this, TENURE_ALL_LAYERS, phase, {.sequence = &sequence_, .mass = true}), rows,
-                                       static_cast<int32_t>(ids_.size()), *keepset_.abi());
-  keepset_.close();
+                                       static_cast<int32_t>(ids_.size()), *prepare_keepset_.abi());
   result_.times.policy += SessionTimes::Clock::now() - began;
-  if (!status.ok() || !keepset_.violation().empty()) {
-    policy_failed(keepset_.violation().empty() ? status : Status{TENURE_BAD_PLAN, plugin.id() + ".prepare", keepset_.violation()});
+  if (Status failure = prepare_keepset_.close(plugin.id(), ".prepare", status, TENURE_OK); !failure.ok()) {
+    policy_failed(failure);
     return stage_ != Stage::done;
   }
-  rebuilt_.assign(keepset_.rebuilds().begin(), keepset_.rebuilds().end());
+  rebuilt_.assign(prepare_keepset_.rebuilds().begin(), prepare_keepset_.rebuilds().end());
   if (Status dropped = drop_rebuilt(); !dropped.ok()) {
     policy_failed(dropped);
     return stage_ != Stage::done;
@@ -43,16 +42,17 @@ Status Session::drop_rebuilt() {
       return pos >= span.first && pos < span.first + static_cast<int32_t>(span.n);
     });
   };
-  std::vector<KeptSlots> keep(cache_->n_tables());
   for (uint32_t i = 0; i < cache_->n_tables(); ++i) {
     const SlotTable& table = cache_->table(i);
+    KeptSlots keep;
     for (uint32_t slot = 0; slot < table.size(); ++slot) {
       const bool is_rebuilt = (table.flags()[slot] & TENURE_SLOT_REBUILT) != 0;
-      if (!is_rebuilt || named(table.pos()[slot])) keep[i].push_back(slot);
+      if (!is_rebuilt || named(table.pos()[slot])) keep.push_back(slot);
     }
+    cache_->release(i, keep, true);
   }
   released_now_.clear();
-  const Status status = cache_->apply(0, keep, true, released_now_);
+  const Status status = cache_->settle(released_now_);
   for (int32_t pos : released_now_) released_[static_cast<size_t>(pos)] = 1;
   return status;
 }
@@ -102,34 +102,17 @@ bool Session::add_rebuilt(Batch& batch) {
   return true;
 }
 
-Status Session::apply(uint32_t first, std::span<const KeptSlots> keep, bool compact) {
+Status Session::settle_cache() {
   released_now_.clear();
-  const Status status = cache_->apply(first, keep, compact, released_now_);
-  count_released();
-  return status;
-}
-
-void Session::note_removal(uint32_t first, std::span<const uint32_t> slots) {
-  noted_removals_.resize(cache_->n_tables(), UINT32_MAX);
-  std::copy(slots.begin(), slots.end(), noted_removals_.begin() + first);
-}
-
-Status Session::remove_noted() {
-  if (noted_removals_.empty()) return {};
-  released_now_.clear();
-  const Status status = cache_->remove(0, noted_removals_, released_now_);
-  noted_removals_.clear();
-  count_released();
-  return status;
-}
-
-void Session::count_released() {
+  const Status status = cache_->settle(released_now_);
+  if (released_now_.empty()) return status;  // no table has to be there
   const uint64_t n = released_now_.size() * (cache_->n_heads_decided() / cache_->n_tables());
   result_.released += n;
   current().released += n;
   if (policy().needs().rebuild) {
     for (int32_t pos : released_now_) released_[static_cast<size_t>(pos)] = 1;
   }
+  return status;
 }
 
 }  // namespace tenure

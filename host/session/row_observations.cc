@@ -90,6 +90,7 @@ void RowObservations::observe(Group& group, const Policy& policy, const LayerRow
   const bool per_layer = group.policy->granularity != TENURE_GRANULARITY_TOKEN;
   const tenure_call call{.head = {.struct_size = sizeof(tenure_call)}, .phase = group.phase};
   view_builders_.resize(std::max(view_builders_.size(), sessions.size()));
+  while (keepsets_.size() < sessions.size()) keepsets_.emplace_back();
   evidence_.resize(std::max(evidence_.size(), sessions.size()));
   evidence_list_.clear();
   for (size_t s = 0; s < sessions.size(); ++s) {
@@ -99,14 +100,10 @@ void RowObservations::observe(Group& group, const Policy& policy, const LayerRow
     const auto heads = [&](uint32_t bit, const float* all, uint32_t n_heads) {
       return (bits & bit) != 0 ? head_rows(all, first, n, n_heads, rows.head_dim) : tenure_f32_view{};
     };
-    if (per_layer) {
-      const KvCache& cache = session.cache();
-      const uint32_t n_tables = cache.n_tables_of(rows.layer);
-      session.keepset().open_scoring(rows.layer, cache.first_table(rows.layer), n_tables, uint64_t{session.budget().slots} * n_tables);
-    }
+    if (per_layer) keepsets_[s].open_scoring(session.decided_tables(rows.layer));
     evidence_[s] = {.head = {.struct_size = sizeof(tenure_evidence)},
                     .view = view_builders_[s].build(session, rows.layer, group.phase, {.sequence = &session.sequence(policy)}),
-                    .keepset = session.keepset().abi(),
+                    .keepset = keepsets_[s].abi(),
                     .n_rows = n,
                     .first_pos = static_cast<int32_t>(session.ids().size() - n),
                     .q_pre = heads(TENURE_EVIDENCE_Q_PRE, rows.q_pre, rows.n_heads),
@@ -119,7 +116,10 @@ void RowObservations::observe(Group& group, const Policy& policy, const LayerRow
   }
   statuses_.assign(sessions.size(), TENURE_OK);
   const Status status = policy.observe(call, rows.layer, evidence_list_, statuses_);
-  for (size_t s = 0; s < sessions.size(); ++s) sessions[s]->settle(policy, ".observe", status, statuses_[s]);
+  for (size_t s = 0; s < sessions.size(); ++s) {
+    const Status failure = keepsets_[s].close(policy.id(), ".observe", status, statuses_[s]);
+    if (!failure.ok() && sessions[s]->policy_active()) sessions[s]->policy_failed(policy, failure);
+  }
   const auto took = SessionTimes::Clock::now() - began;
   in_hooks_ += took;
   for (Session* session : sessions) session->result().times.policy += took / static_cast<int64_t>(sessions.size());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <deque>
 #include <span>
 #include <vector>
 
@@ -38,6 +39,7 @@ class RowObservations {
   size_t n_groups_ = 0;
   // Entry i belongs to sessions[i] of a group; kept between calls.
   std::vector<PolicyView> view_builders_;
+  std::deque<KeepSetBuilder> keepsets_;
   std::vector<tenure_evidence> evidence_;
   std::vector<const tenure_evidence*> evidence_list_;
   std::vector<tenure_status> statuses_;

@@ -31,7 +31,6 @@ KvConfig kv_config(const SessionSetup& setup) {
 Session::Session(const SessionSetup& setup)
     : setup_(setup),
       cache_(std::make_unique<KvCache>(*setup.backend, *setup.weights, kv_config(setup), *setup.account)),
-      keepset_(*cache_),
       state_(policy().needs().state_bytes_per_sequence),
       sampler_(script().sampling, static_cast<int32_t>(setup.n_vocab), script().key),
       end_(static_cast<uint32_t>(script().segments.size())) {
@@ -46,7 +45,6 @@ Session::Session(const SessionSetup& setup)
 Session::Session(const Session& parent, uint32_t segment)
     : setup_(parent.setup_),
       cache_(parent.cache_->fork()),
-      keepset_(*cache_),
       state_(parent.state_),
       token_state_(parent.token_state_),
       sampler_(parent.sampler_),
@@ -102,6 +100,16 @@ void Session::begin_policy(bool forked) {
     if (Status status = policy().inner->begin(call, info, inner_sequence_); !status.ok()) return policy_failed(*policy().inner, status);
   }
   if (Status status = policy().policy->begin(call, info, sequence_); !status.ok()) policy_failed(status);
+}
+
+DecidedTables Session::decided_tables(uint32_t layer) {
+  const bool all = layer == TENURE_ALL_LAYERS;
+  const uint32_t n = all ? cache_->n_tables() : cache_->n_tables_of(layer);
+  return {.cache = cache_.get(),
+          .layer = layer,
+          .first = all || n == 0 ? 0 : cache_->first_table(layer),
+          .n = n,
+          .budget = uint64_t{setup_.budget.slots} * n};
 }
 
 // ---- rows in ----
@@ -318,15 +326,6 @@ void Session::fail(RowError error) {
   result_.policy_dropped = false;
   stage_ = Stage::done;
   decision_.reset();
-}
-
-void Session::settle(const Policy& of, const char* hook, const Status& call, tenure_status own) {
-  keepset_.close();
-  const std::string& violation = keepset_.violation();
-  if (!policy_active() || (violation.empty() && call.ok() && own == TENURE_OK)) return;
-  const std::string where = of.id() + hook;
-  if (!violation.empty()) return policy_failed(of, {TENURE_BAD_PLAN, where, violation});
-  policy_failed(of, call.ok() ? Status{own, where, "the policy reported a failure"} : call);
 }
 
 void Session::policy_failed(const Policy& of, const Status& status) {

@@ -80,9 +80,6 @@ class Session {
   // A plugin's failure: the request fails, or goes on with the full cache where the pipeline says so.
   void policy_failed(const Policy& of, const Status& status);
   void policy_failed(const Status& status) { policy_failed(*policy().policy, status); }
-  // Takes a hook's answer: closes the verbs; a broken rule or a failure fails the policy. `hook` begins with a dot.
-  void settle(const Policy& of, const char* hook, const Status& call, tenure_status own);
-
   const SessionScript& script() const { return *setup_.script; }
   const PolicySettings& policy() const { return *setup_.script->policy; }
   const SessionBudget& budget() const { return setup_.budget; }
@@ -95,7 +92,8 @@ class Session {
   }
   KvCache& cache() { return *cache_; }
   const KvCache& cache() const { return *cache_; }
-  KeepSetBuilder& keepset() { return keepset_; }
+  // What a call on `layer`, or on TENURE_ALL_LAYERS, is about.
+  DecidedTables decided_tables(uint32_t layer);
   // One of policy().policy and policy().inner.
   const PolicySequence& sequence(const Policy& of) const { return &of == policy().inner ? inner_sequence_ : sequence_; }
   std::span<const int32_t> ids() const { return ids_; }
@@ -104,12 +102,8 @@ class Session {
   float* token_state() { return token_state_.empty() ? nullptr : token_state_.data(); }
   uint64_t n_steps() const { return n_steps_; }
 
-  // Applies kept sets to tables [first, …) and counts what went.
-  Status apply(uint32_t first, std::span<const KeptSlots> keep, bool compact);
-  // Tables [first, …) lose a slot each (UINT32_MAX: none) with the next remove_noted(): a decode step, whose moves in all
-  // layers are one call of the backend.
-  void note_removal(uint32_t first, std::span<const uint32_t> slots);
-  Status remove_noted();
+  // Settles what a decision released from the cache, and counts it.
+  Status settle_cache();
   SessionResult& result() { return result_; }
   // A finished sibling's part.
   void take(SessionResult&& sibling);
@@ -132,7 +126,6 @@ class Session {
   void want_scores(Batch& batch, uint32_t first_row, uint32_t n_rows);
   bool prepare(Batch& batch, std::span<const int32_t> rows, uint32_t phase);
   bool add_rebuilt(Batch& batch);
-  void count_released();
   Status drop_rebuilt();
   uint32_t holders(int32_t pos) const;
   void accept_sample(const Batch& batch);
@@ -144,7 +137,6 @@ class Session {
 
   SessionSetup setup_;
   std::unique_ptr<KvCache> cache_;
-  KeepSetBuilder keepset_;
   StateBlock state_;
   std::vector<float> token_state_;  // (n_tokens, state_floats_per_token)
   PolicySequence sequence_;
@@ -157,8 +149,8 @@ class Session {
   std::vector<PositionSpan> rebuilt_;  // spans named by the last prepare
   bool has_rebuilt_ = false;           // some slot may be a rebuilt one
   PolicyView prepare_view_;
+  KeepSetBuilder prepare_keepset_;
   std::vector<int32_t> released_now_;
-  std::vector<uint32_t> noted_removals_;  // (n_tables), or empty
 
   Stage stage_ = Stage::feeding;
   uint32_t segment_ = 0;

@@ -34,6 +34,10 @@ PolicyNeeds PolicySettings::needs() const {
   return both;
 }
 
+bool PolicySettings::layers_at_once() const {
+  return policy->layers_at_once() && (inner == nullptr || inner->layers_at_once());
+}
+
 std::string why_not_wrap(const Policy& outer, const Policy& inner) {
   const PolicyNeeds& a = outer.needs();
   const PolicyNeeds& b = inner.needs();

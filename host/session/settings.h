@@ -30,6 +30,8 @@ struct PolicySettings {
   uint32_t query_prefix = 0;   // last tokens of a prompt that are fed in front of it, too
   bool full_on_error = false;  // on_plugin_error = "full"
 
+  // Hooks of both may be called for several layers at once.
+  bool layers_at_once() const;
   // Of both. State of a kind belongs to one of them at most (why_not_wrap).
   PolicyNeeds needs() const;
 };

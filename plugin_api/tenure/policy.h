@@ -9,7 +9,10 @@
  *   layer    a view of layer l has one head (all KV heads of the layer hold the same slots)
  *   token    calls come once, with layer = TENURE_ALL_LAYERS and one head (all layers hold the same slots)
  *
- * All hooks run on the engine's thread, one at a time. No hook is called for a sequence without a budget but begin and end.
+ * All hooks run on the engine's thread, one at a time, unless the manifest says concurrency = "per-layer": then observe after a
+ * forward, and select, may be called for several layers at the same time, on any of the host's threads. They may write what
+ * belongs to their layer's slots and must not use tenure.exec, tenure.nn or tenure.gemm. No hook is called for a sequence
+ * without a budget but begin and end.
  */
 #ifndef TENURE_POLICY_H
 #define TENURE_POLICY_H

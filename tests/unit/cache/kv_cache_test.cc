@@ -48,7 +48,6 @@ double feed(AttentionOracle& oracle, Sequence& sequence, uint32_t n) {
 // Random kept sets for every table, at least one slot each.
 void release_some(Sequence& sequence, std::mt19937& random, bool compact) {
   KvCache& cache = *sequence.cache;
-  std::vector<KeptSlots> keep(cache.n_tables());
   for (uint32_t i = 0; i < cache.n_tables(); ++i) {
     const uint32_t n = cache.table(i).size();
     const uint32_t n_gone = compact ? random() % n : random() % std::min(n, 3u);
@@ -57,10 +56,10 @@ void release_some(Sequence& sequence, std::mt19937& random, bool compact) {
     std::shuffle(slots.begin(), slots.end(), random);
     slots.resize(n - n_gone);
     std::sort(slots.begin(), slots.end());
-    keep[i] = slots;
+    cache.release(i, slots, compact);
   }
   std::vector<int32_t> released;
-  REQUIRE(cache.apply(0, keep, compact, released).ok());
+  REQUIRE(cache.settle(released).ok());
 }
 
 // Every run that the tables need is held and no other.
@@ -163,11 +162,10 @@ TEST_CASE("kv cache - a fork's writes leave the parent's page bytes as they were
   };
   const std::vector<uint8_t> before = bytes_of(*trunk.cache);
   Sequence fork{.cache = trunk.cache->fork(), .n_tokens = trunk.n_tokens};
-  std::vector<KeptSlots> keep(fork.cache->n_tables());
-  for (KeptSlots& slots : keep) slots = {1, 30, 31, 99};
+  for (uint32_t i = 0; i < fork.cache->n_tables(); ++i) fork.cache->release(i, {1, 30, 31, 99}, true);
   std::vector<int32_t> released;
-  REQUIRE(fork.cache->apply(0, keep, true, released).ok());
-  CHECK(released.size() == 96 * keep.size());
+  REQUIRE(fork.cache->settle(released).ok());
+  CHECK(released.size() == 96 * fork.cache->n_tables());
   CHECK(feed(oracle, fork, 20) < tolerance);
   CHECK(bytes_of(*trunk.cache) == before);
 }
@@ -268,12 +266,13 @@ TEST_CASE("kv cache - attention mass moves and dies with its slot") {
   REQUIRE(cache.append(0, 40));
   float* mass = cache.view(1, 1, 0).mass;
   for (uint32_t i = 0; i < 40; ++i) mass[i] = static_cast<float>(i);
-  std::vector<KeptSlots> keep(1);
+  KeptSlots keep;
   for (uint32_t i = 0; i < 40; ++i) {
-    if (i != 7 && i != 21) keep[0].push_back(i);
+    if (i != 7 && i != 21) keep.push_back(i);
   }
   std::vector<int32_t> released;
-  REQUIRE(cache.apply(cache.first_table(1) + 1, keep, false, released).ok());
+  cache.release(cache.first_table(1) + 1, keep, false);
+  REQUIRE(cache.settle(released).ok());
   const SlotTable& table = cache.table_of(1, 1);
   REQUIRE(cache.mass(1, 1).size() == 38);
   for (uint32_t slot = 0; slot < 38; ++slot)

@@ -20,16 +20,17 @@ struct Fixture {
   KeepSetBuilder builder;
   tenure_error error{};
 
-  Fixture() : cache(host().backend(), host().model().weights(), config(), account), builder(cache) {
+  Fixture() : cache(host().backend(), host().model().weights(), config(), account) {
     cache.begin_step();
     REQUIRE(cache.append(0, 5));
-    std::vector<KeptSlots> keep = {{0, 1, 3, 4}};
     std::vector<int32_t> released;
-    REQUIRE(cache.apply(3, keep, true, released).ok());
+    cache.release(3, {0, 1, 3, 4}, true);
+    REQUIRE(cache.settle(released).ok());
     for (uint32_t table : {2u, 3u}) cache.table(table).flags()[0] = TENURE_SLOT_SINK;
     error.head.struct_size = sizeof error;
-    builder.open_selection(1, 2, 2, 6);
+    builder.open_selection(tables());
   }
+  DecidedTables tables() { return {.cache = &cache, .layer = 1, .first = 2, .n = 2, .budget = 6}; }
   static KvConfig config() {
     KvConfig kv = host().memory().kv_config(Dtype::f32, Dtype::f32);
     kv.arrays = {.score = true, .rank = false, .state_floats = 0};
@@ -64,13 +65,13 @@ const std::vector<float> five = {1, 2, 3, 4, 5}, four = {6, 7, 8, 9};
 
 TEST_CASE("score - is copied into the side arrays of its tables") {
   Fixture f;
-  CHECK_FALSE(f.builder.has_scored());
+  CHECK_FALSE(f.cache.table(2).is_scored());
   CHECK(f.score(five, four) == TENURE_OK);
-  CHECK(f.builder.has_scored());
+  CHECK(f.cache.table(2).is_scored());
   CHECK(std::vector(f.cache.table(2).score().begin(), f.cache.table(2).score().end()) == five);
   CHECK(std::vector(f.cache.table(3).score().begin(), f.cache.table(3).score().end()) == four);
   CHECK(f.cache.table(0).score()[1] == 0.0f);
-  CHECK(f.builder.n_keep(2) == UINT32_MAX);
+  CHECK(f.cache.table(2).own_budget() == UINT32_MAX);
   CHECK(f.builder.violation().empty());
 }
 
@@ -80,7 +81,7 @@ TEST_CASE("score - what is not finite is refused whole") {
     Fixture f;
     f.check_refused(f.score(five, {1, 2, bad, 4}), TENURE_NUMERIC, "slot 2 of head 1");
     CHECK(f.cache.table(2).score()[0] == 0.0f);
-    CHECK_FALSE(f.builder.has_scored());
+    CHECK_FALSE(f.cache.table(2).is_scored());
   }
   Fixture f;
   const float largest = std::numeric_limits<float>::max();
@@ -90,21 +91,21 @@ TEST_CASE("score - what is not finite is refused whole") {
 TEST_CASE("score - budgets of its own fit the pool, and hold until the next score") {
   Fixture f;
   CHECK(f.score(five, four, {2, 4}) == TENURE_OK);
-  CHECK(f.builder.n_keep(2) == 2);
-  CHECK(f.builder.n_keep(3) == 4);
-  f.builder.open_selection(1, 2, 2, 6);
+  CHECK(f.cache.table(2).own_budget() == 2);
+  CHECK(f.cache.table(3).own_budget() == 4);
+  f.builder.open_selection(f.tables());
   f.check_refused(f.score(five, four, {3, 4}), TENURE_BAD_PLAN, "7 where the budget is 6");
-  CHECK(f.builder.n_keep(2) == 2);
-  f.builder.open_selection(1, 2, 2, 6);
+  CHECK(f.cache.table(2).own_budget() == 2);
+  f.builder.open_selection(f.tables());
   CHECK(f.score(five, four) == TENURE_OK);
-  CHECK(f.builder.n_keep(3) == UINT32_MAX);
+  CHECK(f.cache.table(3).own_budget() == UINT32_MAX);
 }
 
 TEST_CASE("score - NULL is refused") {
   Fixture f;
   tenure_keepset* keepset = f.builder.abi();
   f.check_refused(keepset->score(keepset, 1, nullptr, nullptr, &f.error), TENURE_BAD_PLAN, "NULL");
-  f.builder.open_selection(1, 2, 2, 6);
+  f.builder.open_selection(f.tables());
   const float* one[] = {five.data(), nullptr};
   f.check_refused(keepset->score(keepset, 1, one, nullptr, &f.error), TENURE_BAD_PLAN, "head 1");
 }
@@ -112,14 +113,14 @@ TEST_CASE("score - NULL is refused") {
 TEST_CASE("verbs - each only where it belongs, and for its layer") {
   Fixture f;
   f.check_refused(f.score(five, four, {}, 0), TENURE_BAD_PLAN, "layer");
-  f.builder.open_selection(1, 2, 2, 6);
+  f.builder.open_selection(f.tables());
   f.check_refused(f.keep({0, 1, 2}, {0, 0}, 2), TENURE_BAD_PLAN, "layer 2");
-  f.builder.open_selection(1, 2, 2, 6);
+  f.builder.open_selection(f.tables());
   f.check_refused(f.rebuild(2, 1), TENURE_INVALID_STATE, "prepare");
-  f.builder.open_scoring(1, 2, 2, 6);
+  f.builder.open_scoring(f.tables());
   CHECK(f.score(five, four) == TENURE_OK);
   f.check_refused(f.keep({0, 1, 2}, {0, 0}), TENURE_INVALID_STATE, "select");
-  f.builder.close();
+  f.builder.close("p", ".select", {}, TENURE_OK);
   CHECK(f.score(five, four) == TENURE_INVALID_STATE);
   const std::vector<uint8_t> released(5, 1);
   f.builder.open_rebuild(released, 9);
@@ -133,7 +134,7 @@ TEST_CASE("keep - a good set is the verdict") {
   REQUIRE(f.builder.kept().size() == 2);
   CHECK(f.builder.kept()[0] == KeptSlots{0, 2, 4});
   CHECK(f.builder.kept()[1] == KeptSlots{0, 3});
-  f.builder.open_selection(1, 2, 2, 6);
+  f.builder.open_selection(f.tables());
   CHECK_FALSE(f.builder.has_kept());
 }
 
@@ -160,7 +161,7 @@ TEST_CASE("keep - rebuilt slots do not count, but may not be left out") {
   Fixture f;
   f.cache.table(2).flags()[3] = TENURE_SLOT_REBUILT;
   CHECK(f.keep({0, 4, 7}, {0, 1, 2, 3, 0, 1, 2}) == TENURE_OK);
-  f.builder.open_selection(1, 2, 2, 6);
+  f.builder.open_selection(f.tables());
   f.check_refused(f.keep({0, 2, 3}, {0, 1, 0}), TENURE_BAD_PLAN, "slot 3 (position 3)");
 }
 
@@ -168,7 +169,7 @@ TEST_CASE("keep - NULL is refused") {
   Fixture f;
   tenure_keepset* keepset = f.builder.abi();
   f.check_refused(keepset->keep(keepset, 1, nullptr, nullptr, &f.error), TENURE_BAD_PLAN, "NULL");
-  f.builder.open_selection(1, 2, 2, 6);
+  f.builder.open_selection(f.tables());
   const uint32_t offsets[] = {0, 1, 2};
   f.check_refused(keepset->keep(keepset, 1, offsets, nullptr, &f.error), TENURE_BAD_PLAN, "NULL");
 }
