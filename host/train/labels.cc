@@ -1,5 +1,7 @@
 #include "train/labels.h"
 
+#include <tenure/policy.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -49,7 +51,14 @@ float dot(const float* a, const float* b, uint32_t n) {
   return sum;
 }
 
+// Finite where a norm is 0, too.
+float log_of(float norm) { return std::log(std::max(norm, std::numeric_limits<float>::min())); }
+
 }  // namespace
+
+uint32_t label_evidence(LabelKind kind) {
+  return kind == LabelKind::attention_importance_log ? TENURE_EVIDENCE_V | TENURE_EVIDENCE_HIDDEN : 0;
+}
 
 void LabelMaker::make(const DocumentLayout& layout, const LayerRowStore& rows, const AttentionShape& shape, std::vector<float>& labels) {
   const uint32_t group = shape.n_heads / shape.n_kv_heads;
@@ -74,8 +83,9 @@ void LabelMaker::reduce(const DocumentLayout& layout, const LayerRowStore& rows,
                         float* labels) const {
   const uint32_t group = shape.n_heads / shape.n_kv_heads;
   const uint32_t n = layout.n_tokens;
-  const bool is_softmax = kind_ == LabelKind::attention_logprob_max;
-  std::vector<float> best(n, is_softmax ? floor_ : lowest);
+  const bool is_softmax = kind_ != LabelKind::attention_logit_max;
+  const bool is_importance = kind_ == LabelKind::attention_importance_log;
+  std::vector<float> best(n, lowest);
   std::vector<float> own;  // scores of the question's own tokens
   for (uint32_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
     for (const QuestionRows& question : layout.questions) {
@@ -95,12 +105,16 @@ void LabelMaker::reduce(const DocumentLayout& layout, const LayerRowStore& rows,
         }
         const float largest = std::max(largest_of(scores, n), largest_of(own.data(), n_seen));
         const float sum = sum_of_exponentials(scores, n, largest) + sum_of_exponentials(own.data(), n_seen, largest);
-        raise_to(best.data(), scores, largest + std::log(sum), n);
+        const float input = is_importance ? log_of(rows.hidden_norms[label_row]) : 0;
+        raise_to(best.data(), scores, largest + std::log(sum) + input, n);
       }
     }
   }
-  const bool is_asked = layout.n_label_rows > 0;
-  for (uint32_t i = 0; i < n; ++i) labels[uint64_t{i} * shape.n_kv_heads + kv_head] = is_asked ? best[i] : floor_;
+  for (uint32_t i = 0; i < n; ++i) {
+    const uint64_t at = uint64_t{i} * shape.n_kv_heads + kv_head;
+    if (is_importance) best[i] += log_of(rows.value_norms[at]);
+    labels[at] = is_softmax || layout.n_label_rows == 0 ? std::max(floor_, best[i]) : best[i];
+  }
 }
 
 }  // namespace tenure
