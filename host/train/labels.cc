@@ -1,13 +1,12 @@
 #include "train/labels.h"
 
+#include <tenure/ext/activations.h>
 #include <tenure/policy.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
-
-#include "train/exponential.h"
 
 namespace tenure {
 namespace {
@@ -25,14 +24,15 @@ float largest_of(const float* x, uint32_t n) {
   return *std::max_element(lanes.begin(), lanes.end());
 }
 
-// Sum of e^(x - largest), in an order that does not depend on the machine.
+// Sum of e^(x - largest), in an order that does not depend on the machine. Over every token of a document for every label row
+// this is the larger part of making labels.
 float sum_of_exponentials(const float* x, uint32_t n, float largest) {
   std::array<float, 16> lanes{};
   uint32_t i = 0;
   for (; i + 16 <= n; i += 16) {
-    for (uint32_t lane = 0; lane < 16; ++lane) lanes[lane] += exponential(x[i + lane] - largest);
+    for (uint32_t lane = 0; lane < 16; ++lane) lanes[lane] += tenure_exp_negative(x[i + lane] - largest);
   }
-  for (; i < n; ++i) lanes[i % 16] += exponential(x[i] - largest);
+  for (; i < n; ++i) lanes[i % 16] += tenure_exp_negative(x[i] - largest);
   float sum = 0;
   for (const float lane : lanes) sum += lane;
   return sum;
