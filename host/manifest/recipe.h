@@ -18,11 +18,15 @@ class TableReader;
 enum class LabelKind : uint8_t {
   attention_logprob_max,  // the largest log softmax weight, at least label_floor
   attention_logit_max,    // the largest scaled score before the softmax
+  // The log of the largest softmax weight * |v| / |h|, v the token's value, h the attention's input of the label row; at least
+  // label_floor. KVzip+'s importance (arXiv 2601.07891), but for W_O, which it multiplies v by.
+  attention_importance_log,
 };
 template <>
 inline constexpr Choice<LabelKind> choices<LabelKind>[] = {
     {"attention_logprob_max", LabelKind::attention_logprob_max},
-    {"attention_logit_max", LabelKind::attention_logit_max}};
+    {"attention_logit_max", LabelKind::attention_logit_max},
+    {"attention_importance_log", LabelKind::attention_importance_log}};
 
 struct Recipe {
   std::string name;

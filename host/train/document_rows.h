@@ -32,6 +32,9 @@ struct LayerRowStore {
   std::vector<float> keys;           // (n_tokens, n_kv_heads, head_dim)
   std::vector<float> question_keys;  // (n_question_rows, n_kv_heads, head_dim)
   std::vector<float> queries;        // (n_label_rows, n_heads, head_dim)
+  // Euclidean norms, of those that label_evidence() (labels.h) asks for:
+  std::vector<float> value_norms;    // (n_tokens, n_kv_heads)
+  std::vector<float> hidden_norms;   // (n_label_rows) of the attention's input
 };
 
 }  // namespace tenure

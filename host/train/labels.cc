@@ -1,11 +1,12 @@
 #include "train/labels.h"
 
+#include <tenure/ext/activations.h>
+#include <tenure/policy.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
-
-#include "train/exponential.h"
 
 namespace tenure {
 namespace {
@@ -23,14 +24,15 @@ float largest_of(const float* x, uint32_t n) {
   return *std::max_element(lanes.begin(), lanes.end());
 }
 
-// Sum of e^(x - largest), in an order that does not depend on the machine.
+// Sum of e^(x - largest), in an order that does not depend on the machine. Over every token of a document for every label row
+// this is the larger part of making labels.
 float sum_of_exponentials(const float* x, uint32_t n, float largest) {
   std::array<float, 16> lanes{};
   uint32_t i = 0;
   for (; i + 16 <= n; i += 16) {
-    for (uint32_t lane = 0; lane < 16; ++lane) lanes[lane] += exponential(x[i + lane] - largest);
+    for (uint32_t lane = 0; lane < 16; ++lane) lanes[lane] += tenure_exp_negative(x[i + lane] - largest);
   }
-  for (; i < n; ++i) lanes[i % 16] += exponential(x[i] - largest);
+  for (; i < n; ++i) lanes[i % 16] += tenure_exp_negative(x[i] - largest);
   float sum = 0;
   for (const float lane : lanes) sum += lane;
   return sum;
@@ -49,7 +51,14 @@ float dot(const float* a, const float* b, uint32_t n) {
   return sum;
 }
 
+// Finite where a norm is 0, too.
+float log_of(float norm) { return std::log(std::max(norm, std::numeric_limits<float>::min())); }
+
 }  // namespace
+
+uint32_t label_evidence(LabelKind kind) {
+  return kind == LabelKind::attention_importance_log ? TENURE_EVIDENCE_V | TENURE_EVIDENCE_HIDDEN : 0;
+}
 
 void LabelMaker::make(const DocumentLayout& layout, const LayerRowStore& rows, const AttentionShape& shape, std::vector<float>& labels) {
   const uint32_t group = shape.n_heads / shape.n_kv_heads;
@@ -74,8 +83,9 @@ void LabelMaker::reduce(const DocumentLayout& layout, const LayerRowStore& rows,
                         float* labels) const {
   const uint32_t group = shape.n_heads / shape.n_kv_heads;
   const uint32_t n = layout.n_tokens;
-  const bool is_softmax = kind_ == LabelKind::attention_logprob_max;
-  std::vector<float> best(n, is_softmax ? floor_ : lowest);
+  const bool is_softmax = kind_ != LabelKind::attention_logit_max;
+  const bool is_importance = kind_ == LabelKind::attention_importance_log;
+  std::vector<float> best(n, lowest);
   std::vector<float> own;  // scores of the question's own tokens
   for (uint32_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
     for (const QuestionRows& question : layout.questions) {
@@ -95,12 +105,16 @@ void LabelMaker::reduce(const DocumentLayout& layout, const LayerRowStore& rows,
         }
         const float largest = std::max(largest_of(scores, n), largest_of(own.data(), n_seen));
         const float sum = sum_of_exponentials(scores, n, largest) + sum_of_exponentials(own.data(), n_seen, largest);
-        raise_to(best.data(), scores, largest + std::log(sum), n);
+        const float input = is_importance ? log_of(rows.hidden_norms[label_row]) : 0;
+        raise_to(best.data(), scores, largest + std::log(sum) + input, n);
       }
     }
   }
-  const bool is_asked = layout.n_label_rows > 0;
-  for (uint32_t i = 0; i < n; ++i) labels[uint64_t{i} * shape.n_kv_heads + kv_head] = is_asked ? best[i] : floor_;
+  for (uint32_t i = 0; i < n; ++i) {
+    const uint64_t at = uint64_t{i} * shape.n_kv_heads + kv_head;
+    if (is_importance) best[i] += log_of(rows.value_norms[at]);
+    labels[at] = is_softmax || layout.n_label_rows == 0 ? std::max(floor_, best[i]) : best[i];
+  }
 }
 
 }  // namespace tenure

@@ -33,6 +33,9 @@ struct AttentionShape {
   float scale = 1;  // of q.k
 };
 
+// TENURE_EVIDENCE_* of rows that a label is made of beside queries and keys.
+uint32_t label_evidence(LabelKind kind);
+
 // The maximum over label rows, and over the query heads that share a KV head. A label row's softmax is over the document
 // and its own question's tokens up to itself.
 class LabelMaker {

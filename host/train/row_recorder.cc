@@ -1,13 +1,16 @@
 #include "train/row_recorder.h"
 
+#include <tenure/scorer.h>
+
 #include <algorithm>
+#include <cmath>
 
 #include "train/bfloat16.h"
 
 namespace tenure {
 namespace {
 
-PluginManifest manifest_of(uint32_t input_evidence) {
+PluginManifest manifest_of(uint32_t row_evidence) {
   PluginManifest manifest{.id = "row recorder", .version = "1"};
   manifest.needs.granularity = Granularity::token;  // one side array for all heads: nothing is chosen
   manifest.needs.phases = {Phase::chunk};
@@ -15,7 +18,7 @@ PluginManifest manifest_of(uint32_t input_evidence) {
                                       std::pair{uint32_t{TENURE_EVIDENCE_K_PRE}, Evidence::k_pre},
                                       std::pair{uint32_t{TENURE_EVIDENCE_V}, Evidence::v},
                                       std::pair{uint32_t{TENURE_EVIDENCE_HIDDEN}, Evidence::hidden}}) {
-    if ((input_evidence & bit) != 0) manifest.needs.evidence.push_back(evidence);
+    if ((row_evidence & bit) != 0) manifest.needs.evidence.push_back(evidence);
   }
   manifest.needs.evidence.push_back(Evidence::q_post);
   manifest.needs.evidence.push_back(Evidence::k_post);
@@ -30,17 +33,30 @@ void copy_rows(const tenure_f32_view& view, uint32_t first, uint32_t n, float* t
   for (uint32_t i = 0; i < n; ++i) std::copy_n(view.data + (first + i) * view.stride[0], width, to + i * width);
 }
 
+// norms (n, heads of a row)
+void take_norms(const tenure_f32_view& view, uint32_t first, uint32_t n, float* norms) {
+  const int64_t n_heads = view.n_dims == 3 ? view.shape[1] : 1;
+  const auto width = static_cast<uint32_t>(width_of(view) / n_heads);
+  for (uint32_t i = 0; i < n; ++i) {
+    for (int64_t head = 0; head < n_heads; ++head) {
+      const float* const row = view.data + (first + i) * view.stride[0] + head * view.stride[1];
+      norms[i * n_heads + head] = std::sqrt(tenure_dot(row, row, width));
+    }
+  }
+}
+
 }  // namespace
 
 const tenure_policy_api RowRecorder::api_ = {
     .head = {.struct_size = sizeof(tenure_policy_api), .rev = 1}, .begin = begin_sequence, .observe = observe};
 
-RowRecorder::RowRecorder(const ModelConfig& config, uint32_t input_evidence)
+RowRecorder::RowRecorder(const ModelConfig& config, uint32_t input_evidence, uint32_t label_evidence)
     : input_evidence_(input_evidence),
+      label_evidence_(label_evidence),
       n_heads_(config.n_heads),
       configs_(config.layers),
       layers_(config.n_layers),
-      policy_(manifest_of(input_evidence), api_, reinterpret_cast<tenure_policy*>(this)) {
+      policy_(manifest_of(input_evidence | label_evidence), api_, reinterpret_cast<tenure_policy*>(this)) {
   settings_ = {.name = "row recorder",
                .policy = &policy_,
                .granularity = TENURE_GRANULARITY_TOKEN,
@@ -63,6 +79,8 @@ void RowRecorder::begin(const DocumentLayout& layout, InputSink sink) {
     layers_[l].keys.resize(layout.n_tokens * kv_width);
     layers_[l].question_keys.resize(layout.n_question_rows * kv_width);
     layers_[l].queries.resize(layout.n_label_rows * uint64_t{n_heads_} * config.head_dim);
+    layers_[l].value_norms.resize((label_evidence_ & TENURE_EVIDENCE_V) != 0 ? uint64_t{layout.n_tokens} * config.n_kv_heads : 0);
+    layers_[l].hidden_norms.resize((label_evidence_ & TENURE_EVIDENCE_HIDDEN) != 0 ? layout.n_label_rows : 0);
   }
 }
 
@@ -104,6 +122,9 @@ tenure_status RowRecorder::observe(tenure_policy* policy, const tenure_call*, ui
 void RowRecorder::record_document(uint32_t layer, const tenure_evidence& e) {
   const auto first = static_cast<uint32_t>(e.first_pos);
   copy_rows(e.k_post, 0, e.n_rows, layers_[layer].keys.data() + first * width_of(e.k_post));
+  if ((label_evidence_ & TENURE_EVIDENCE_V) != 0) {
+    take_norms(e.v, 0, e.n_rows, layers_[layer].value_norms.data() + uint64_t{first} * configs_[layer].n_kv_heads);
+  }
   const std::pair<uint32_t, const tenure_f32_view*> parts[] = {
       {TENURE_EVIDENCE_Q_PRE, &e.q_pre}, {TENURE_EVIDENCE_Q_POST, &e.q_post}, {TENURE_EVIDENCE_K_PRE, &e.k_pre},
       {TENURE_EVIDENCE_V, &e.v},         {TENURE_EVIDENCE_K_POST, &e.k_post}, {TENURE_EVIDENCE_HIDDEN, &e.hidden}};
@@ -128,8 +149,11 @@ void RowRecorder::record_question(uint32_t layer, const tenure_evidence& e, cons
   const uint32_t begin = std::max(first, first_label);
   const uint32_t end = first + e.n_rows;
   if (begin >= end) return;
-  copy_rows(e.q_post, begin - first, end - begin,
-            layers_[layer].queries.data() + (question.first_label_row + begin - first_label) * width_of(e.q_post));
+  const uint32_t label_row = question.first_label_row + begin - first_label;
+  copy_rows(e.q_post, begin - first, end - begin, layers_[layer].queries.data() + label_row * width_of(e.q_post));
+  if ((label_evidence_ & TENURE_EVIDENCE_HIDDEN) != 0) {
+    take_norms(e.hidden, begin - first, end - begin, layers_[layer].hidden_norms.data() + label_row);
+  }
 }
 
 }  // namespace tenure

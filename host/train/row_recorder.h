@@ -22,8 +22,8 @@ using InputSink = std::function<void(uint32_t layer, uint32_t first, std::span<c
 
 class RowRecorder {
  public:
-  // input_evidence: what an input row consists of, in the order of <tenure/ext/trainable.h>.
-  RowRecorder(const ModelConfig& config, uint32_t input_evidence);
+  // input_evidence: what an input row consists of, in the order of <tenure/ext/trainable.h>; label_evidence: labels.h.
+  RowRecorder(const ModelConfig& config, uint32_t input_evidence, uint32_t label_evidence);
   RowRecorder(const RowRecorder&) = delete;
   RowRecorder& operator=(const RowRecorder&) = delete;
 
@@ -46,6 +46,7 @@ class RowRecorder {
   static const tenure_policy_api api_;
 
   uint32_t input_evidence_;
+  uint32_t label_evidence_;
   uint32_t n_heads_;
   std::vector<LayerConfig> configs_;  // (n_layers)
   DocumentLayout layout_;

@@ -58,7 +58,7 @@ class Capture {
   Capture(const TrainingJob& job, const FeatureLayout& layout, const std::string& file)
       : job_(job),
         writer_(file, layout),
-        recorder_(*job.config, job.trainable->evidence()),
+        recorder_(*job.config, job.trainable->evidence(), label_evidence(job.recipe.label)),
         labels_(job.recipe.label, static_cast<float>(job.recipe.label_floor), job.multiply, job.for_each) {}
 
   void run_document(uint32_t d) {

@@ -1,6 +1,8 @@
 /* What policies with a learned scorer write again and again: a network for each layer, made of the tensors
  * "layers.{layer}.{name}" of their weights file, which scores every row as it is fed. Inline helpers over host.h and policy.h.
- * No part of the ABI: a plugin may leave it out.
+ * No part of the ABI: a plugin may leave it out. Most such policies are nothing but their scorer: their create is
+ * tenure_learned_create with what makes a layer's net, their destroy is tenure_learned_destroy, their select
+ * tenure_select_by_state, and observe hands rows to tenure_learned_score.
  */
 #ifndef TENURE_LEARNED_SCORER_H
 #define TENURE_LEARNED_SCORER_H
@@ -32,7 +34,8 @@ static inline tenure_str tenure_text(const char* text) {
   return view;
 }
 
-/* [control] Lends services to *scorer and makes room for its nets. Undone by tenure_learned_close, also after a failure. */
+/* [control] Lends services to *scorer and makes room for its nets. Undone by tenure_learned_close, also after a failure. For a
+ * policy that has more than its scorer. */
 static inline tenure_status tenure_learned_open(tenure_learned_scorer* scorer, const tenure_host* host, uint32_t n_layers) {
   scorer->host = host;
   scorer->mem = (const tenure_mem_service*)host->query(host, tenure_text("tenure.mem/1"), 1);
@@ -89,6 +92,32 @@ static inline tenure_status tenure_learned_net(tenure_learned_scorer* scorer, ui
                                                uint32_t n_matrices, const tenure_matrix* matrices, tenure_error* error) {
   const tenure_net_config config = {{sizeof config, 0, 0}, n_matrices, activation, matrices};
   return scorer->nn->net_create(scorer->host, &config, &scorer->nets[layer], error);
+}
+
+/* [control] Makes scorer->nets[layer] by the helpers above. */
+typedef tenure_status (*tenure_learned_make_net)(tenure_learned_scorer* scorer, const tenure_model_info* model, uint32_t layer,
+                                                 tenure_error* error);
+
+static inline tenure_learned_scorer* tenure_learned_of(tenure_policy* policy) { return (tenure_learned_scorer*)policy; }
+
+static inline void tenure_learned_destroy(tenure_policy* policy) {
+  tenure_learned_scorer* scorer = tenure_learned_of(policy);
+  tenure_learned_close(scorer);
+  scorer->mem->free(scorer->host, scorer);
+}
+
+/* [control] *out: a policy that is a tenure_learned_scorer, with a net for every layer without a window. */
+static inline tenure_status tenure_learned_create(const tenure_host* host, const tenure_model_info* model,
+                                                  tenure_learned_make_net make_net, tenure_policy** out, tenure_error* error) {
+  const tenure_mem_service* mem = (const tenure_mem_service*)host->query(host, tenure_text("tenure.mem/1"), 1);
+  tenure_learned_scorer* scorer = (tenure_learned_scorer*)mem->alloc(host, sizeof *scorer, sizeof(void*));
+  if (scorer == NULL) return TENURE_OOM_HOST;
+  tenure_status status = tenure_learned_open(scorer, host, model->n_layers);
+  for (uint32_t l = 0; l < model->n_layers && status == TENURE_OK; ++l)
+    if (tenure_layer_at(model, l)->window == 0) status = make_net(scorer, model, l, error);
+  if (status == TENURE_OK) *out = (tenure_policy*)scorer;
+  if (status != TENURE_OK) tenure_learned_destroy((tenure_policy*)scorer);
+  return status;
 }
 
 /* [seq] In observe, for rows: the net's output of each row becomes the state of the row's slot, one float a head. */

@@ -1,9 +1,10 @@
 /* What policies that score write again and again: inline helpers over policy.h. No part of the ABI: a plugin may leave it
- * out. All are [pure].
+ * out. All but tenure_select_by_state are [pure].
  */
 #ifndef TENURE_SCORER_H
 #define TENURE_SCORER_H
 
+#include <stddef.h>
 #include <tenure/policy.h>
 #include <tenure/wide.h>
 
@@ -55,6 +56,15 @@ static inline void tenure_pool_1d(const float* in, uint32_t n, uint32_t reach, i
     for (uint32_t j = first; j <= last; ++j) pooled = !is_max ? pooled + in[j] : in[j] > pooled ? in[j] : pooled;
     out[i] = is_max ? pooled : pooled / (float)(2 * reach + 1);
   }
+}
+
+/* A tenure_policy_api.select for a policy whose slots have their scores as state, one float each. */
+static inline tenure_status tenure_select_by_state(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
+                                                   const tenure_view* const* views, tenure_keepset* const* keepsets,
+                                                   tenure_status* statuses, tenure_error* error) {
+  (void)self, (void)call, (void)views;
+  for (uint32_t s = 0; s < n; ++s) statuses[s] = keepsets[s]->score(keepsets[s], layer, NULL, NULL, error);
+  return TENURE_OK;
 }
 
 /* out[i] += factor * x[i] */

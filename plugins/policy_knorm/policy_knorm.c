@@ -31,15 +31,7 @@ static tenure_status note_norms(tenure_policy* self, const tenure_call* call, ui
   return TENURE_OK;
 }
 
-static tenure_status select_short(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
-                                  const tenure_view* const* views, tenure_keepset* const* keepsets,
-                                  tenure_status* statuses, tenure_error* error) {
-  (void)self, (void)call, (void)views;
-  for (uint32_t s = 0; s < n; ++s) statuses[s] = keepsets[s]->score(keepsets[s], layer, NULL, NULL, error);
-  return TENURE_OK;
-}
-
 static const tenure_policy_api api = {
-    .head = {.struct_size = sizeof api, .rev = 1}, .observe = note_norms, .select = select_short};
+    .head = {.struct_size = sizeof api, .rev = 1}, .observe = note_norms, .select = tenure_select_by_state};
 
 TENURE_SINGLE_PLUGIN("knorm", "policy", "1.0.0", TENURE_POLICY_INTERFACE, api);

@@ -10,11 +10,6 @@
 
 #include "training.h"
 
-struct tenure_policy {
-  const tenure_mem_service* mem;
-  tenure_learned_scorer scorer;
-};
-
 /* Whether the file's surrogates have a second matrix. */
 static int is_linear(const tenure_learned_scorer* scorer, uint32_t layer) {
   tenure_tensor second = {.head = {.struct_size = sizeof second}};
@@ -23,8 +18,7 @@ static int is_linear(const tenure_learned_scorer* scorer, uint32_t layer) {
   return scorer->weights->tensor(scorer->host, &request, &second, NULL) != TENURE_OK;
 }
 
-static tenure_status make_surrogate(tenure_policy* self, const tenure_model_info* model, uint32_t layer, tenure_error* error) {
-  tenure_learned_scorer* scorer = &self->scorer;
+static tenure_status make_surrogate(tenure_learned_scorer* scorer, const tenure_model_info* model, uint32_t layer, tenure_error* error) {
   const uint64_t n_kv_heads = tenure_layer_at(model, layer)->n_kv_heads;
   const uint32_t n_matrices = is_linear(scorer, layer) ? 1 : 2;
   tenure_matrix w[2];
@@ -38,47 +32,25 @@ static tenure_status make_surrogate(tenure_policy* self, const tenure_model_info
   return status == TENURE_OK ? tenure_learned_net(scorer, layer, TENURE_ACTIVATION_GELU_TANH, n_matrices, w, error) : status;
 }
 
-static void destroy(tenure_policy* self) {
-  tenure_learned_close(&self->scorer);
-  self->mem->free(self->scorer.host, self);
-}
-
 static tenure_status create(const tenure_host* host, const tenure_model_info* model, const tenure_config* config,
                             tenure_policy** out, tenure_error* error) {
   (void)config;
-  const tenure_mem_service* mem = host->query(host, (tenure_str)TENURE_TEXT("tenure.mem/1"), 1);
-  tenure_policy* self = mem->alloc(host, sizeof *self, _Alignof(tenure_policy));
-  if (self == NULL) return TENURE_OOM_HOST;
-  self->mem = mem;
-  tenure_status status = tenure_learned_open(&self->scorer, host, model->n_layers);
-  for (uint32_t l = 0; l < model->n_layers && status == TENURE_OK; ++l)
-    if (tenure_layer_at(model, l)->window == 0) status = make_surrogate(self, model, l, error);
-  if (status == TENURE_OK) *out = self;
-  if (status != TENURE_OK) destroy(self);
-  return status;
+  return tenure_learned_create(host, model, make_surrogate, out, error);
 }
 
 static tenure_status observe(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
                              const tenure_evidence* const* evidence, tenure_status* statuses, tenure_error* error) {
   (void)call;
   for (uint32_t s = 0; s < n; ++s)
-    statuses[s] = tenure_learned_score(&self->scorer, layer, evidence[s], 1, &evidence[s]->hidden, error);
-  return TENURE_OK;
-}
-
-static tenure_status select_best(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
-                                 const tenure_view* const* views, tenure_keepset* const* keepsets, tenure_status* statuses,
-                                 tenure_error* error) {
-  (void)self, (void)call, (void)views;
-  for (uint32_t s = 0; s < n; ++s) statuses[s] = keepsets[s]->score(keepsets[s], layer, NULL, NULL, error);
+    statuses[s] = tenure_learned_score(tenure_learned_of(self), layer, evidence[s], 1, &evidence[s]->hidden, error);
   return TENURE_OK;
 }
 
 static const tenure_policy_api api = {.head = {.struct_size = sizeof api, .rev = 1},
                                       .create = create,
-                                      .destroy = destroy,
+                                      .destroy = tenure_learned_destroy,
                                       .observe = observe,
-                                      .select = select_best};
+                                      .select = tenure_select_by_state};
 
 static const void* query(const tenure_plugin* self, tenure_str wanted, uint32_t min_rev) {
   (void)self;

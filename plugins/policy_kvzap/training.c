@@ -10,9 +10,8 @@
 
 #include <stddef.h>
 #include <string.h>
-#include <tenure/backend.h>
-#include <tenure/entry.h>
 #include <tenure/ext/activations.h>
+#include <tenure/ext/learner.h>
 #include <tenure/scorer.h>
 
 enum { SURROGATE = 0 }; /* of the manifest's [[training]] */
@@ -20,47 +19,29 @@ enum { W1 = 0, B1 = 1, W2 = 2, B2 = 3, MOST_PARAMETERS = 4 };
 enum { NARROWING = 8 };
 
 struct tenure_trainable {
-  const tenure_host* host;
-  const tenure_mem_service* mem;
-  const tenure_gemm_service* gemm;
-  const tenure_model_info* model;
+  tenure_learner learner;
   uint32_t n_hidden; /* 0: linear */
   uint32_t reserved0;
   tenure_trainable_parameter parameters[MOST_PARAMETERS]; /* of the layer that was asked for last */
-  float* scratch;
-  uint64_t n_scratch;
-};
-
-/* What one batch makes on its way, rows side by side in scratch. */
-struct activations {
-  float* hidden;   /* (n_rows, n_hidden) */
-  float* slope;    /* (n_rows, n_hidden) */
-  float* d_hidden; /* (n_rows, n_hidden) */
-  float* scores;   /* (n_rows, n_kv_heads) */
-  float* d_scores; /* (n_rows, n_kv_heads) */
 };
 
 static tenure_status create(const tenure_host* host, const tenure_model_info* model, const tenure_config* config,
                             tenure_trainable** out, tenure_error* error) {
   (void)error;
-  const tenure_mem_service* mem = host->query(host, (tenure_str)TENURE_TEXT("tenure.mem/1"), 1);
-  const tenure_gemm_service* gemm = host->query(host, (tenure_str)TENURE_TEXT("tenure.gemm/1"), 1);
-  if (gemm == NULL) return TENURE_UNSUPPORTED;
-  tenure_trainable* self = mem->alloc(host, sizeof *self, _Alignof(tenure_trainable));
+  tenure_learner learner;
+  const tenure_status status = tenure_learner_open(&learner, host, model);
+  if (status != TENURE_OK) return status;
+  tenure_trainable* self = learner.mem->alloc(host, sizeof *self, _Alignof(tenure_trainable));
   if (self == NULL) return TENURE_OOM_HOST;
   const int is_linear = tenure_is_interface(config->values[SURROGATE].s, "linear");
-  *self = (tenure_trainable){.host = host,
-                             .mem = mem,
-                             .gemm = gemm,
-                             .model = model,
-                             .n_hidden = is_linear ? 0 : (model->n_embd + NARROWING - 1) / NARROWING};
+  *self = (tenure_trainable){.learner = learner, .n_hidden = is_linear ? 0 : (model->n_embd + NARROWING - 1) / NARROWING};
   *out = self;
   return TENURE_OK;
 }
 
 static void destroy(tenure_trainable* self) {
-  self->mem->free(self->host, self->scratch);
-  self->mem->free(self->host, self);
+  tenure_learner_close(&self->learner);
+  self->learner.mem->free(self->learner.host, self);
 }
 
 static tenure_status evidence(tenure_trainable* self, uint32_t* out, tenure_error* error) {
@@ -69,29 +50,17 @@ static tenure_status evidence(tenure_trainable* self, uint32_t* out, tenure_erro
   return TENURE_OK;
 }
 
-static tenure_trainable_parameter matrix(tenure_str name, uint64_t n_out, uint64_t n_in) {
-  return (tenure_trainable_parameter){.head = {.struct_size = sizeof(tenure_trainable_parameter)},
-                                      .name = name,
-                                      .n_dims = 2,
-                                      .shape = {n_out, n_in},
-                                      .initial_variance = 1.0 / (double)n_in};
-}
-
-static tenure_trainable_parameter bias(tenure_str name, uint64_t n) {
-  return (tenure_trainable_parameter){
-      .head = {.struct_size = sizeof(tenure_trainable_parameter)}, .name = name, .n_dims = 1, .shape = {n}};
-}
-
 static tenure_status layer(tenure_trainable* self, uint32_t index, tenure_trainable_layer* out, tenure_error* error) {
   (void)error;
-  const tenure_layer_info* info = tenure_layer_at(self->model, index);
+  const tenure_model_info* model = self->learner.model;
+  const tenure_layer_info* info = tenure_layer_at(model, index);
   if (info->window != 0) return TENURE_OK; /* no policy decides on it */
   const uint64_t n_first = self->n_hidden > 0 ? self->n_hidden : info->n_kv_heads;
-  self->parameters[W1] = matrix((tenure_str)TENURE_TEXT("w1"), n_first, self->model->n_embd);
-  self->parameters[B1] = bias((tenure_str)TENURE_TEXT("b1"), n_first);
-  self->parameters[W2] = matrix((tenure_str)TENURE_TEXT("w2"), info->n_kv_heads, n_first);
-  self->parameters[B2] = bias((tenure_str)TENURE_TEXT("b2"), info->n_kv_heads);
-  out->n_inputs = self->model->n_embd;
+  self->parameters[W1] = tenure_matrix_parameter((tenure_str)TENURE_TEXT("w1"), n_first, model->n_embd);
+  self->parameters[B1] = tenure_bias_parameter((tenure_str)TENURE_TEXT("b1"), n_first);
+  self->parameters[W2] = tenure_matrix_parameter((tenure_str)TENURE_TEXT("w2"), info->n_kv_heads, n_first);
+  self->parameters[B2] = tenure_bias_parameter((tenure_str)TENURE_TEXT("b2"), info->n_kv_heads);
+  out->n_inputs = model->n_embd;
   out->n_outputs = info->n_kv_heads;
   out->n_parameters = self->n_hidden > 0 ? 4 : 2;
   out->parameter_stride = sizeof(tenure_trainable_parameter);
@@ -99,61 +68,41 @@ static tenure_status layer(tenure_trainable* self, uint32_t index, tenure_traina
   return TENURE_OK;
 }
 
-static tenure_status make_room(tenure_trainable* self, uint64_t n_rows, uint32_t n_outputs, struct activations* a) {
-  const uint64_t n = n_rows * (3 * (uint64_t)self->n_hidden + 2 * (uint64_t)n_outputs);
-  if (n > self->n_scratch) {
-    self->mem->free(self->host, self->scratch);
-    self->scratch = self->mem->alloc(self->host, n * sizeof(float), 64);
-    self->n_scratch = self->scratch == NULL ? 0 : n;
-    if (self->scratch == NULL) return TENURE_OOM_HOST;
-  }
-  a->hidden = self->scratch;
-  a->slope = a->hidden + n_rows * self->n_hidden;
-  a->d_hidden = a->slope + n_rows * self->n_hidden;
-  a->scores = a->d_hidden + n_rows * self->n_hidden;
-  a->d_scores = a->scores + n_rows * n_outputs;
-  return TENURE_OK;
-}
-
-/* c (m, n) = op(a) op(b) + beta * c, all without gaps. */
-static tenure_status multiply(tenure_trainable* self, tenure_gemm product, tenure_error* error) {
-  product.head.struct_size = sizeof product;
-  product.alpha = 1;
-  product.a_stride = product.transpose_a ? product.m : product.k;
-  product.b_stride = product.transpose_b ? product.k : product.n;
-  product.c_stride = product.n;
-  return self->gemm->gemm(self->host, &product, error);
-}
-
 /* out (n_rows, n_out) = x (n_rows, n_in) w^T + b */
 static tenure_status affine(tenure_trainable* self, uint64_t n_rows, uint64_t n_in, uint64_t n_out, const float* x, const float* w,
                             const float* b, float* out, tenure_error* error) {
   for (uint64_t i = 0; i < n_rows; ++i) memcpy(out + i * n_out, b, n_out * sizeof(float));
-  return multiply(self, (tenure_gemm){.transpose_b = 1, .m = n_rows, .n = n_out, .k = n_in, .beta = 1, .a = x, .b = w, .c = out}, error);
+  return tenure_learner_multiply(
+      &self->learner, (tenure_gemm){.transpose_b = 1, .m = n_rows, .n = n_out, .k = n_in, .beta = 1, .a = x, .b = w, .c = out}, error);
 }
 
-static tenure_status forward(tenure_trainable* self, const tenure_training_batch* batch, uint32_t n_outputs, struct activations* a,
-                             tenure_error* error) {
-  const uint64_t n = batch->n_rows, n_inputs = self->model->n_embd;
-  const float* const* p = batch->parameters;
-  if (self->n_hidden == 0) return affine(self, n, n_inputs, n_outputs, batch->inputs, p[W1], p[B1], a->scores, error);
-  const tenure_status status = affine(self, n, n_inputs, self->n_hidden, batch->inputs, p[W1], p[B1], a->hidden, error);
+static tenure_status forward(tenure_trainable* self, const tenure_training_batch* batch, tenure_learner_rows* rows, tenure_error* error) {
+  const tenure_model_info* model = self->learner.model;
+  const uint64_t n = batch->n_rows, n_inputs = model->n_embd;
+  *rows = (tenure_learner_rows){
+      .n_rows = batch->n_rows, .n_hidden = self->n_hidden, .n_outputs = tenure_layer_at(model, batch->layer)->n_kv_heads};
+  tenure_status status = tenure_learner_make_room(&self->learner, rows);
   if (status != TENURE_OK) return status;
-  tenure_activate(TENURE_ACTIVATION_GELU_TANH, a->hidden, n * self->n_hidden, a->hidden, a->slope);
-  return affine(self, n, self->n_hidden, n_outputs, a->hidden, p[W2], p[B2], a->scores, error);
+  const float* const* p = batch->parameters;
+  if (rows->n_hidden == 0) return affine(self, n, n_inputs, rows->n_outputs, batch->inputs, p[W1], p[B1], rows->scores, error);
+  status = affine(self, n, n_inputs, rows->n_hidden, batch->inputs, p[W1], p[B1], rows->hidden, error);
+  if (status != TENURE_OK) return status;
+  tenure_activate(TENURE_ACTIVATION_GELU_TANH, rows->hidden, n * rows->n_hidden, rows->hidden, rows->slope);
+  return affine(self, n, rows->n_hidden, rows->n_outputs, rows->hidden, p[W2], p[B2], rows->scores, error);
 }
 
 /* The loss, and in d_scores its slope by each score. */
-static float lose(const tenure_training_batch* batch, uint32_t n_outputs, struct activations* a) {
+static float lose(const tenure_training_batch* batch, const tenure_learner_rows* rows) {
+  const uint32_t n_outputs = rows->n_outputs;
   const uint32_t first = batch->n_unlabelled < batch->n_rows ? batch->n_unlabelled : batch->n_rows;
   const uint64_t n_labelled = (uint64_t)(batch->n_rows - first) * n_outputs;
   const float share = n_labelled > 0 ? 1.0f / (float)n_labelled : 0.0f;
   double squares = 0;
-  memset(a->d_scores, 0, (uint64_t)batch->n_rows * n_outputs * sizeof(float));
+  memset(rows->d_scores, 0, (uint64_t)batch->n_rows * n_outputs * sizeof(float));
   for (uint64_t i = (uint64_t)first * n_outputs; i < (uint64_t)batch->n_rows * n_outputs; ++i) {
-    const float error = a->scores[i] - batch->labels[i];
+    const float error = rows->scores[i] - batch->labels[i];
     squares += (double)error * error;
-    a->d_scores[i] = 2.0f * share * error;
+    rows->d_scores[i] = 2.0f * share * error;
   }
   return (float)(squares * share);
 }
@@ -167,36 +116,30 @@ static void sum_rows(const float* rows, uint64_t n_rows, uint64_t n, float* out)
 static tenure_status affine_gradient(tenure_trainable* self, uint64_t n_rows, uint64_t n_in, uint64_t n_out, const float* x,
                                      const float* d_out, float* d_w, float* d_b, tenure_error* error) {
   sum_rows(d_out, n_rows, n_out, d_b);
-  return multiply(self, (tenure_gemm){.transpose_a = 1, .m = n_out, .n = n_in, .k = n_rows, .a = d_out, .b = x, .c = d_w}, error);
+  return tenure_learner_multiply(
+      &self->learner, (tenure_gemm){.transpose_a = 1, .m = n_out, .n = n_in, .k = n_rows, .a = d_out, .b = x, .c = d_w}, error);
 }
 
 static tenure_status loss_and_gradient(tenure_trainable* self, const tenure_training_batch* batch, float* loss, float* const* gradients,
                                        tenure_error* error) {
-  const uint32_t n_outputs = tenure_layer_at(self->model, batch->layer)->n_kv_heads;
-  const uint64_t n = batch->n_rows, n_inputs = self->model->n_embd, n_hidden = self->n_hidden;
-  struct activations a;
-  tenure_status status = make_room(self, n, n_outputs, &a);
-  if (status == TENURE_OK) status = forward(self, batch, n_outputs, &a, error);
+  tenure_learner_rows rows;
+  tenure_status status = forward(self, batch, &rows, error);
   if (status != TENURE_OK) return status;
-  *loss = lose(batch, n_outputs, &a);
+  *loss = lose(batch, &rows);
+  const uint64_t n = batch->n_rows, n_inputs = self->learner.model->n_embd, n_hidden = self->n_hidden;
   if (n_hidden == 0) {
-    return affine_gradient(self, n, n_inputs, n_outputs, batch->inputs, a.d_scores, gradients[W1], gradients[B1], error);
+    return affine_gradient(self, n, n_inputs, rows.n_outputs, batch->inputs, rows.d_scores, gradients[W1], gradients[B1], error);
   }
-  status = affine_gradient(self, n, n_hidden, n_outputs, a.hidden, a.d_scores, gradients[W2], gradients[B2], error);
+  status = affine_gradient(self, n, n_hidden, rows.n_outputs, rows.hidden, rows.d_scores, gradients[W2], gradients[B2], error);
+  if (status == TENURE_OK) status = tenure_learner_pull_back(&self->learner, &rows, batch->parameters[W2], error);
   if (status != TENURE_OK) return status;
-  status = multiply(
-      self, (tenure_gemm){.m = n, .n = n_hidden, .k = n_outputs, .a = a.d_scores, .b = batch->parameters[W2], .c = a.d_hidden}, error);
-  if (status != TENURE_OK) return status;
-  for (uint64_t i = 0; i < n * n_hidden; ++i) a.d_hidden[i] *= a.slope[i];
-  return affine_gradient(self, n, n_inputs, n_hidden, batch->inputs, a.d_hidden, gradients[W1], gradients[B1], error);
+  return affine_gradient(self, n, n_inputs, n_hidden, batch->inputs, rows.d_hidden, gradients[W1], gradients[B1], error);
 }
 
 static tenure_status scores(tenure_trainable* self, const tenure_training_batch* batch, float* out, tenure_error* error) {
-  const uint32_t n_outputs = tenure_layer_at(self->model, batch->layer)->n_kv_heads;
-  struct activations a;
-  tenure_status status = make_room(self, batch->n_rows, n_outputs, &a);
-  if (status == TENURE_OK) status = forward(self, batch, n_outputs, &a, error);
-  if (status == TENURE_OK) memcpy(out, a.scores, (uint64_t)batch->n_rows * n_outputs * sizeof(float));
+  tenure_learner_rows rows;
+  const tenure_status status = forward(self, batch, &rows, error);
+  if (status == TENURE_OK) memcpy(out, rows.scores, (uint64_t)rows.n_rows * rows.n_outputs * sizeof(float));
   return status;
 }
 

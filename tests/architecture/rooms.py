@@ -51,7 +51,7 @@ PLUGIN_API: dict[str, set[str]] = {
     "graph": {"tenure/backend.h", "tenure/policy.h"},
     "bench": {"tenure/backend.h"},
     "check": {"tenure/policy.h", "tenure/scorer.h"},
-    "train": {"tenure/policy.h", "tenure/ext/trainable.h"},
+    "train": {"tenure/policy.h", "tenure/scorer.h", "tenure/ext/trainable.h", "tenure/ext/activations.h"},
     "main": {"*"},
     "cli": {"*"},
 }

@@ -3,7 +3,7 @@
 
     tests/golden/kept_sets.py tests/data/kept_sets.json
 
-Nothing of this project is used. Queries, keys and values come from a hash that tests/golden/kept_sets_test.cc repeats, so
+Nothing of this project is used. Queries, keys and values come from a hash that tests/golden/seeded_floats.h repeats, so
 only the sets are stored. One decision at the end of a prompt whose slots are all cached; ties go to the lower position.
 """
 import json
@@ -11,7 +11,8 @@ import sys
 
 import numpy as np
 
-MASK = (1 << 64) - 1
+from seeded_floats import floats
+
 N_LAYERS = 4
 SHAPES = [  # query heads, KV heads, head_dim, tokens, budget: groups of 1, 3 and 4
     (2, 2, 16, 300, 128),
@@ -19,23 +20,6 @@ SHAPES = [  # query heads, KV heads, head_dim, tokens, budget: groups of 1, 3 an
     (8, 2, 32, 296, 140),
 ]
 N_SINK, ROPE_BASE = 4, 10000.0
-
-
-def mix(x):
-    x = x.copy()
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-def floats(stream, shape):
-    """The sum of four uniforms, about normal: multiples of 2^-16, so that f32 holds them exactly."""
-    n = int(np.prod(shape))
-    with np.errstate(over="ignore"):
-        index = np.arange(n, dtype=np.uint64) + np.uint64(stream) * np.uint64(0x9E3779B97F4A7C15)
-        bits = mix(index)
-    parts = [(bits >> np.uint64(16 * i)) & np.uint64(0xFFFF) for i in range(4)]
-    return (sum(p.astype(np.float64) for p in parts) / 65536 - 2).reshape(shape)
 
 
 class Layer:

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cache/selection.h"
+#include "golden/seeded_floats.h"
 #include "plugin/library.h"
 #include "plugin/policy.h"
 
@@ -16,24 +17,6 @@ namespace tenure {
 namespace {
 
 using Json = nlohmann::json;
-
-uint64_t mix(uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
-
-// As floats() of kept_sets.py: exact in f32.
-std::vector<float> floats(uint64_t stream, size_t n) {
-  std::vector<float> result(n);
-  for (size_t i = 0; i < n; ++i) {
-    const uint64_t bits = mix(i + stream * 0x9e3779b97f4a7c15u);
-    double sum = 0;
-    for (int part = 0; part < 4; ++part) sum += static_cast<double>((bits >> (16 * part)) & 0xffff);
-    result[i] = static_cast<float>(sum / 65536 - 2);
-  }
-  return result;
-}
 
 struct Shape {
   uint32_t n_heads, n_kv_heads, head_dim, n_tokens, budget;

@@ -3,7 +3,7 @@
 
     tests/golden/locret_kept_sets.py tests/data/locret_kept_sets.json
 
-Nothing of this project is used. Rows and heads come from a hash that tests/golden/locret_kept_sets_test.cc repeats, so only
+Nothing of this project is used. Rows and heads come from a hash that tests/golden/seeded_floats.h repeats, so only
 the sets are stored. budget_scope "head" is the paper's algorithm 1; "global" ranks all KV heads of the model together, and each
 keeps at least a fifth of the budget.
 """
@@ -11,6 +11,8 @@ import json
 import sys
 
 import numpy as np
+
+from seeded_floats import floats
 
 N_LAYERS, D_R, N_SINK, N_LOCAL, FLOOR = 3, 24, 4, 16, 0.2
 STREAM = 5000
@@ -20,20 +22,6 @@ SHAPES = [  # query heads, KV heads, head_dim, tokens, chunk, budget: groups of 
     (8, 2, 32, 296, 48, 80),
 ]
 CLOSEST = 1e-5  # scores at a cut must differ by more: f32 would not be sure of the order
-
-
-def mix(x):
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-def floats(stream, shape):
-    """The sum of four uniforms, about normal: multiples of 2^-16, so that f32 holds them exactly."""
-    with np.errstate(over="ignore"):
-        bits = mix(np.arange(int(np.prod(shape)), dtype=np.uint64) + np.uint64(stream) * np.uint64(0x9E3779B97F4A7C15))
-    parts = [(bits >> np.uint64(16 * i)) & np.uint64(0xFFFF) for i in range(4)]
-    return (sum(p.astype(np.float64) for p in parts) / 65536 - 2).reshape(shape)
 
 
 def scores_of(index, layer):

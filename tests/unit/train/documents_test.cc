@@ -4,8 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
 #include <map>
 #include <set>
 
@@ -13,6 +11,7 @@
 #include "eval/needles.h"
 #include "eval/sentences.h"
 #include "unit/eval/made_text.h"
+#include "unit/eval/text_file.h"
 #include "weights/model_source.h"
 
 namespace tenure::test {
@@ -42,18 +41,6 @@ size_t n_of(const TrainingDocument& document, QuestionKind kind) {
       std::count_if(document.questions.begin(), document.questions.end(),
                     [&](const TrainingQuestion& question) { return question.kind == kind; }));
 }
-
-class File {
- public:
-  explicit File(const std::string& content) { std::ofstream(path_, std::ios::binary) << content; }
-  ~File() { std::filesystem::remove(path_); }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_ =
-      (std::filesystem::temp_directory_path() / ("tenure_training_lines_" + std::to_string(n_++))).string();
-  static inline int n_ = 0;
-};
 
 std::string text_of(const std::vector<int32_t>& ids) {
   return tokenizer().detokenize(ids);
@@ -276,7 +263,7 @@ TEST_CASE("training documents - every file gives a tenth of its lines to the hel
   std::string a, b;
   for (int i = 0; i < 20; ++i) a += fmt::format("a{}\n\n", i);
   for (int i = 0; i < 11; ++i) b += fmt::format("b{}\n", i);
-  const File first(a), second(b);
+  const TextFile first(a), second(b);
   const std::vector<std::string> files = {first.path(), second.path()};
   const std::vector<std::string> training = read_training_lines(files, DocumentSet::training);
   const std::vector<std::string> held_out = read_training_lines(files, DocumentSet::held_out);

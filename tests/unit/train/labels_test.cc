@@ -48,7 +48,11 @@ std::vector<float> by_definition(LabelKind kind, double floor, const DocumentLay
             for (uint32_t k = 0; k <= question.n_rows - question.n_label_rows + i; ++k) {
               sum += std::exp(dot(query, &rows.question_keys[(uint64_t{question.first_row + k} * s.n_kv_heads + kv) * s.head_dim]));
             }
-            best = std::max(best, kind == LabelKind::attention_logit_max ? score : std::max(floor, score - std::log(sum)));
+            double value = kind == LabelKind::attention_logit_max ? score : score - std::log(sum);
+            if (kind == LabelKind::attention_importance_log) {
+              value = std::log(std::exp(value) * rows.value_norms[token * s.n_kv_heads + kv] / rows.hidden_norms[question.first_label_row + i]);
+            }
+            best = std::max(best, kind == LabelKind::attention_logit_max ? value : std::max(floor, value));
           }
         }
       }
@@ -61,6 +65,12 @@ std::vector<float> by_definition(LabelKind kind, double floor, const DocumentLay
 std::vector<float> random_floats(size_t n, uint64_t seed) {
   std::vector<float> values(n);
   for (size_t i = 0; i < n; ++i) values[i] = 4 * random_uniform(seed, i) - 2;
+  return values;
+}
+
+std::vector<float> random_norms(size_t n, uint64_t seed) {
+  std::vector<float> values = random_floats(n, seed);
+  for (float& value : values) value = 0.1f + std::fabs(value);
   return values;
 }
 
@@ -120,8 +130,10 @@ TEST_CASE("labels - are their definition, whatever the shapes") {
     const uint32_t kv_width = n_kv_heads * shape.head_dim;
     const LayerRowStore rows{.keys = random_floats(n_tokens * kv_width, 3 * seed),
                              .question_keys = random_floats(layout.n_question_rows * kv_width, 3 * seed + 1),
-                             .queries = random_floats(layout.n_label_rows * shape.n_heads * shape.head_dim, 3 * seed + 2)};
-    for (const LabelKind kind : {LabelKind::attention_logprob_max, LabelKind::attention_logit_max}) {
+                             .queries = random_floats(layout.n_label_rows * shape.n_heads * shape.head_dim, 3 * seed + 2),
+                             .value_norms = random_norms(n_tokens * n_kv_heads, 3 * seed),
+                             .hidden_norms = random_norms(layout.n_label_rows, 3 * seed + 1)};
+    for (const LabelKind kind : {LabelKind::attention_logprob_max, LabelKind::attention_logit_max, LabelKind::attention_importance_log}) {
       std::vector<float> labels;
       LabelMaker(kind, -6, multiply, for_each).make(layout, rows, shape, labels);
       CHECK(largest_error(labels, by_definition(kind, -6, layout, rows, shape)) < 1e-5);

@@ -4,8 +4,11 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/run_to_end.h"
+#include "train/bfloat16.h"
+#include "train/labels.h"
 #include "train/lent_products.h"
 #include "train/row_recorder.h"
 #include "train/weights_output.h"
@@ -100,14 +103,19 @@ TEST_CASE("training - every family gives tensors of every layer without a window
 }
 
 TEST_CASE("training - features and labels do not depend on how the engine cuts a document") {
-  std::string first;
-  for (const uint32_t batch_rows : {7u, 32u, 512u}) {
-    CAPTURE(batch_rows);
-    TinyTraining training("tiny-qwen2-f32", "locret", few, batch_rows);
-    const ScratchFolder folder;
-    const std::string bytes = training.weights(training.run(folder.name + "/work").value());
-    if (first.empty()) first = bytes;
-    CHECK(bytes == first);
+  for (const auto& [plugin, label] : {std::pair{"locret", "attention_logprob_max"}, {"kvzap", "attention_importance_log"}}) {
+    CAPTURE(label);
+    std::vector<std::string> settings = few;
+    settings.push_back(std::string("label=") + label);
+    std::string first;
+    for (const uint32_t batch_rows : {7u, 32u, 512u}) {
+      CAPTURE(batch_rows);
+      TinyTraining training("tiny-qwen2-f32", plugin, settings, batch_rows);
+      const ScratchFolder folder;
+      const std::string bytes = training.weights(training.run(folder.name + "/work").value());
+      if (first.empty()) first = bytes;
+      CHECK(bytes == first);
+    }
   }
 }
 
@@ -146,12 +154,14 @@ TEST_CASE("row recorder - features are the rows, in the order of evidence, and l
   const uint32_t q_width = host.config().n_heads * config.head_dim, kv_width = config.n_kv_heads * config.head_dim;
   const TrainingDocument document = some_documents(1, 50)[0];
   const DocumentLayout layout = layout_of(document, 8);
-  const uint32_t bits = TENURE_EVIDENCE_Q_PRE | TENURE_EVIDENCE_V | TENURE_EVIDENCE_K_PRE;
+  const uint32_t bits = TENURE_EVIDENCE_HIDDEN | TENURE_EVIDENCE_Q_PRE | TENURE_EVIDENCE_V | TENURE_EVIDENCE_K_PRE;
+  const uint32_t v_column = q_width + kv_width, hidden_column = v_column + kv_width, n_columns = hidden_column + host.config().n_embd;
+  const uint32_t norms = label_evidence(LabelKind::attention_importance_log);
   // The same document once with its questions on forks and once with the first one's tokens behind it.
   const auto record = [&](RowRecorder& recorder, const std::vector<SegmentScript>& segments, std::vector<uint16_t>& rows, const DocumentLayout& shape) {
-    rows.assign(uint64_t{shape.n_tokens} * (q_width + 2 * kv_width), 0);
+    rows.assign(uint64_t{shape.n_tokens} * n_columns, 0);
     recorder.begin(shape, [&](uint32_t layer, uint32_t first, std::span<const uint16_t> part) {
-      if (layer == 0) std::copy(part.begin(), part.end(), rows.begin() + uint64_t{first} * (q_width + 2 * kv_width));
+      if (layer == 0) std::copy(part.begin(), part.end(), rows.begin() + uint64_t{first} * n_columns);
     });
     auto script = std::make_shared<SessionScript>();
     script->id = "d";
@@ -161,7 +171,7 @@ TEST_CASE("row recorder - features are the rows, in the order of evidence, and l
     recorder.finish();
     REQUIRE(!result.error);
   };
-  RowRecorder forked(host.config(), bits);
+  RowRecorder forked(host.config(), bits, norms);
   std::vector<SegmentScript> segments{{.ids = document.ids}};
   for (const TrainingQuestion& question : document.questions) {
     segments.push_back({.ids = question.lead, .fork = true});
@@ -169,7 +179,7 @@ TEST_CASE("row recorder - features are the rows, in the order of evidence, and l
   }
   std::vector<uint16_t> rows;
   record(forked, segments, rows, layout);
-  RowRecorder straight(host.config(), bits);
+  RowRecorder straight(host.config(), bits, norms);
   std::vector<int32_t> all = document.ids;
   all.insert(all.end(), segments[1].ids.begin(), segments[1].ids.end());
   std::vector<uint16_t> all_rows;
@@ -182,6 +192,25 @@ TEST_CASE("row recorder - features are the rows, in the order of evidence, and l
   CHECK(std::equal(b.keys.begin() + static_cast<ptrdiff_t>(a.keys.size()), b.keys.end(), a.question_keys.begin()));
   CHECK(a.queries.size() == uint64_t{layout.n_label_rows} * q_width);
   CHECK(std::none_of(a.queries.begin(), a.queries.end(), [](float x) { return x == 0.0f; }));
+  // Norms are those of the rows, which features round to bf16.
+  const auto norm_of = [&](uint64_t row, uint32_t column, uint32_t width) {
+    double squares = 0;
+    for (uint32_t i = 0; i < width; ++i) {
+      const double x = from_bfloat16(all_rows[row * n_columns + column + i]);
+      squares += x * x;
+    }
+    return doctest::Approx(std::sqrt(squares)).epsilon(0.004);
+  };
+  REQUIRE(a.value_norms.size() == uint64_t{layout.n_tokens} * config.n_kv_heads);
+  for (uint32_t i = 0; i < a.value_norms.size(); ++i) {
+    CHECK(a.value_norms[i] == norm_of(i / config.n_kv_heads, v_column + i % config.n_kv_heads * config.head_dim, config.head_dim));
+  }
+  REQUIRE(a.hidden_norms.size() == layout.n_label_rows);
+  const QuestionRows& question = layout.questions[0];
+  for (uint32_t i = 0; i < question.n_label_rows; ++i) {
+    const uint32_t row = layout.n_tokens + question.n_rows - question.n_label_rows + i;
+    CHECK(a.hidden_norms[question.first_label_row + i] == norm_of(row, hidden_column, host.config().n_embd));
+  }
 }
 
 }  // namespace tenure::test
