@@ -110,7 +110,7 @@ void Selection::keep_best(const SlotTable& table, uint32_t budget, KeptSlots& ke
   }
 }
 
-void Selection::keep_pooled(std::span<const SlotTable* const> tables, uint64_t total, uint32_t floor,
+void Selection::keep_pooled(std::span<const SlotTable* const> tables, uint64_t total, uint32_t floor, uint32_t ceiling,
                             std::span<KeptSlots> keep) {
   pool_.clear();
   uint64_t n_kept = 0;
@@ -128,7 +128,11 @@ void Selection::keep_pooled(std::span<const SlotTable* const> tables, uint64_t t
         candidates_.push_back({table.score()[slot], table.pos()[slot], index, slot});
       }
     }
-    const size_t n_floor = floor > n_protected ? std::min<size_t>(floor - n_protected, candidates_.size()) : 0;
+    // Those that it may keep at all come first, and first of them those that it keeps anyway.
+    const size_t n_most = ceiling > n_protected ? std::min<size_t>(ceiling - n_protected, candidates_.size()) : 0;
+    const size_t n_floor = floor > n_protected ? std::min<size_t>(floor - n_protected, n_most) : 0;
+    std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<ptrdiff_t>(n_most), candidates_.end(), stays_before);
+    candidates_.resize(n_most);
     std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<ptrdiff_t>(n_floor), candidates_.end(),
                      stays_before);
     for (size_t i = 0; i < n_floor; ++i) keep[index].push_back(candidates_[i].slot);

@@ -31,8 +31,9 @@ class Selection {
  public:
   // Equal lengths: the table keeps `budget` slots (fewer if it has fewer), besides rebuilt ones.
   void keep_best(const SlotTable& table, uint32_t budget, KeptSlots& keep);
-  // One ranking over all tables: together they keep `total` slots, each at least `floor` of its best, besides rebuilt ones.
-  void keep_pooled(std::span<const SlotTable* const> tables, uint64_t total, uint32_t floor, std::span<KeptSlots> keep);
+  // One ranking over all tables: together they keep `total` slots, each at least `floor` of its best and at most `ceiling`,
+  // besides rebuilt ones.
+  void keep_pooled(std::span<const SlotTable* const> tables, uint64_t total, uint32_t floor, uint32_t ceiling, std::span<KeptSlots> keep);
 
  private:
   struct Candidate {
@@ -44,7 +45,7 @@ class Selection {
   static bool stays_before(const Candidate& a, const Candidate& b);
 
   std::vector<Candidate> candidates_;  // of one table
-  std::vector<Candidate> pool_;        // of all tables, beyond their floors
+  std::vector<Candidate> pool_;        // of all tables, between their floors and their ceiling
 };
 
 }  // namespace tenure

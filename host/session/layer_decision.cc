@@ -185,7 +185,8 @@ std::span<const KeptSlots> LayerDecision::rank(const Session& session, const Dec
   }
   tables_.clear();
   for (uint32_t i = 0; i < tables.n; ++i) tables_.push_back(&tables[i]);
-  selection_.keep_pooled(tables_, tables.budget, static_cast<uint32_t>(policy.floor * budget), chosen);
+  selection_.keep_pooled(tables_, tables.budget, static_cast<uint32_t>(policy.floor * budget), session.budget().most_slots,
+                         chosen);
   return chosen;
 }
 

@@ -166,7 +166,7 @@ class Prompt {
     if (scope == BudgetScope::global) {
       select(TENURE_ALL_LAYERS);
       const auto floor = static_cast<uint32_t>(golden_["floor"].get<double>() * budget);
-      selection_.keep_pooled(pointers, uint64_t{budget} * tables_.size(), floor, kept);
+      selection_.keep_pooled(pointers, uint64_t{budget} * tables_.size(), floor, UINT32_MAX, kept);
     } else {
       for (uint32_t l = 0; l < model_.n_layers; ++l) select(l);
       for (size_t i = 0; i < tables_.size(); ++i) selection_.keep_best(tables_[i], budget, kept[i]);

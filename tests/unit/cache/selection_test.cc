@@ -103,7 +103,7 @@ TEST_CASE("selection - one slot too many goes the same way") {
   }
 }
 
-TEST_CASE("selection - one ranking over tables keeps the total, each table its floor") {
+TEST_CASE("selection - one ranking over tables keeps the total, each table its floor and no more than the ceiling") {
   std::mt19937 random(3);
   Selection selection;
   for (int round = 0; round < 800; ++round) {
@@ -113,16 +113,18 @@ TEST_CASE("selection - one ranking over tables keeps the total, each table its f
     std::vector<const SlotTable*> pointers;
     for (const SlotTable& table : tables) pointers.push_back(&table);
     const uint32_t floor = random() % 8;
+    const uint32_t ceiling = random() % 3 == 0 ? UINT32_MAX : random() % 12;
     const uint64_t total = random() % (n_tables * 20);
     std::vector<KeptSlots> keep(n_tables);
-    selection.keep_pooled(pointers, total, floor, keep);
+    selection.keep_pooled(pointers, total, floor, ceiling, keep);
 
     std::vector<KeptSlots> expected(n_tables);
     std::vector<Key> pool;
     uint64_t n_kept = 0;
     for (uint32_t i = 0; i < n_tables; ++i) {
-      const std::vector<Key> order = free_slots(tables[i], i);
+      std::vector<Key> order = free_slots(tables[i], i);
       const uint64_t fixed = n_protected(tables[i]);
+      order.resize(std::min<size_t>(order.size(), ceiling > fixed ? ceiling - fixed : 0));
       const size_t n_floor = std::min<size_t>(floor > fixed ? floor - fixed : 0, order.size());
       for (size_t k = 0; k < n_floor; ++k) expected[i].push_back(std::get<3>(order[k]));
       pool.insert(pool.end(), order.begin() + static_cast<ptrdiff_t>(n_floor), order.end());

@@ -65,6 +65,21 @@ TEST_CASE("session_budget - positions are ranks when asked, or when the context 
   CHECK_FALSE(session_budget(policy, 1, 9999, 1, 512, 96).rank_positions);
 }
 
+TEST_CASE("session_budget - no head grows past the context between decisions where positions are ranks") {
+  PolicySettings policy = host().policy("h2o");
+  policy.budget = slots(400);
+  policy.chunk = 100;
+  policy.positions = PositionMode::original;
+  CHECK(session_budget(policy, 500, 512, 1, 512, 96).most_slots == UINT32_MAX);
+  policy.positions = PositionMode::rank;
+  CHECK(session_budget(policy, 500, 512, 1, 512, 96).most_slots == 412);
+  CHECK(session_budget(policy, 500, 512, 1, 512, 96).slots == 400);
+  policy.period = 100;
+  policy.slack = 20;
+  CHECK(session_budget(policy, 500, 512, 1, 512, 96).most_slots == 392);
+  CHECK(session_budget(policy, 500, 512, 1, 512, 96).slots == 392);
+}
+
 TEST_CASE("session_budget - shares of the budget become counts") {
   PolicySettings policy = host().policy("h2o");
   policy.budget = slots(33);
