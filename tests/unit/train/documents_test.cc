@@ -207,7 +207,7 @@ TEST_CASE("training documents - there are many wordings, and two that nothing is
     for (int i = 0; i < 1000; ++i) {
       std::string text = asked_fact(set, words, draws).text;
       std::erase_if(text, [](char c) { return (c >= '0' && c <= '9') || c == '\n'; });
-      found.insert(text.starts_with(" ") ? text.substr(1) : text);
+      found.insert(text.substr(text.find_first_not_of(' ')));
     }
     return found;
   };
