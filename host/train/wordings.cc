@@ -40,8 +40,8 @@ constexpr AskedWording number_wordings[] = {
      "The catalogue lists the {0} under ", Value::number, 4, 12},
     {"{1} is what the label on the {0} says. Write it down: {1} is for the {0}.",
      "What does the label on the {0} say?", "The label on the {0} says ", Value::number, 5, 12},
-    {"{2} counts the days by {1}. Do not forget it, {1} is how {2} counts.", "By what does {2} count the days?",
-     "{2} counts the days by ", Value::number, 5, 12},
+    {"{2} counts the days by {1}. Do not forget it, {1} is how {2} counts.",
+     "By what does {2} count the days?", "{2} counts the days by ", Value::number, 5, 12},
     {"The {0} dates from {1}.", "From which year is the {0}?", "The {0} dates from ", Value::year}};
 
 constexpr AskedWording word_wordings[] = {

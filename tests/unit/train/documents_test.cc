@@ -174,7 +174,9 @@ TEST_CASE(
   CHECK(n_words == std::set<size_t>{1, 2, 3});
 }
 
-TEST_CASE("training documents - in every fourth a few sentences over and over are the text, of which nothing is asked") {
+TEST_CASE(
+    "training documents - in every fourth a few sentences over and over are the text, of which nothing is "
+    "asked") {
   const DocumentMix mix{.n_facts = 4, .sentence_share = 0, .refrain_share = 0.25, .n_random = 1};
   const std::vector<TrainingDocument> all = documents({.seed = 13, .context = context, .mix = mix});
   for (size_t i = 0; i < all.size(); ++i) {
@@ -187,7 +189,8 @@ TEST_CASE("training documents - in every fourth a few sentences over and over ar
     CHECK(n_of(document, QuestionKind::continuation) == (is_refrain ? 0 : 1));
     constexpr ptrdiff_t n_window = 16;
     std::set<std::vector<int32_t>> windows;
-    for (auto at = document.ids.begin(); document.ids.end() - at >= n_window; ++at) windows.emplace(at, at + n_window);
+    for (auto at = document.ids.begin(); document.ids.end() - at >= n_window; ++at)
+      windows.emplace(at, at + n_window);
     // Passages of at most 72 tokens (and a break near), a few facts, and what lies across their edges.
     if (is_refrain) CHECK(windows.size() < context / 2);
     if (!is_refrain) CHECK(windows.size() > context * 3 / 4);
