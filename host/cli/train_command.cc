@@ -88,6 +88,7 @@ std::vector<TrainingDocument> documents_of(const TrainArguments& train, const Re
                         .sentence_share = recipe.sentence_share,
                         .n_sentences = recipe.sentences,
                         .list_share = recipe.list_share,
+                        .refrain_share = recipe.refrain_share,
                         .n_random = recipe.random_runs,
                         .n_repeats = recipe.repeats,
                         .n_continuation = recipe.continuation};

@@ -65,6 +65,16 @@ std::vector<int32_t> Haystack::random_words(size_t n, Draws& draws) const {
   return ids;
 }
 
+std::vector<int32_t> Haystack::refrain(const std::vector<int32_t>& text, size_t n_passage, size_t n) const {
+  const size_t end = std::max<size_t>(nearest_break(text, std::min(n_passage, text.size()), text.size()), 1);
+  std::vector<int32_t> passage(text.begin(), text.begin() + static_cast<ptrdiff_t>(end));
+  if (!tokenizer_.bytes(passage.back()).ends_with('\n')) append(passage, encode("\n"));
+  std::vector<int32_t> ids;
+  ids.reserve(n);
+  for (size_t i = 0; i < n; ++i) ids.push_back(passage[i % passage.size()]);
+  return ids;
+}
+
 Woven Haystack::weave(const std::vector<int32_t>& filler, const std::vector<std::vector<int32_t>>& inserts,
                       size_t n, Draws& draws) const {
   Woven woven;

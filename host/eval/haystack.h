@@ -34,6 +34,8 @@ class Haystack {
   std::vector<int32_t> stretch(size_t n, Draws& draws) const;
   // Drawn from the vocabulary's words: tokens of nothing but letters, maybe behind a blank.
   std::vector<int32_t> random_words(size_t n, Draws& draws) const;
+  // n tokens: the first sentences of `text`, about n_passage tokens of it, over and over.
+  std::vector<int32_t> refrain(const std::vector<int32_t>& text, size_t n_passage, size_t n) const;
 
   // n tokens: `filler` from its start, and between its sentences the inserts in a drawn order, one in each
   // stratum of depth; a BOS first where the model asks for it. `filler` has at least n tokens. Throws Error

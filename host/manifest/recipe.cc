@@ -41,7 +41,7 @@ const std::vector<std::string>& recipe_keys() {
   static const std::vector<std::string> keys = {
       "name",         "doc",        "label",   "label_floor", "n_question_rows", "n_unlabelled", "learning_rate", "beta1", "beta2",
       "weight_decay", "value_clip", "warm_up", "epochs",      "documents",       "held_out",     "context",       "facts", "sentence_share",
-      "sentences",    "list_share", "random_runs", "repeats", "continuation"};
+      "sentences",    "list_share", "refrain_share", "random_runs", "repeats", "continuation"};
   return keys;
 }
 
@@ -67,6 +67,7 @@ Recipe read_recipe(TableReader& table, const Recipe& base, const std::vector<Par
   take(recipe.sentence_share, table.number("sentence_share", 0, 1));
   take(recipe.sentences, table.count("sentences", 0, 64));
   take(recipe.list_share, table.number("list_share", 0, 1));
+  take(recipe.refrain_share, table.number("refrain_share", 0, 1));
   take(recipe.random_runs, table.count("random_runs", 0, 64));
   take(recipe.repeats, table.count("repeats", 0, 64));
   take(recipe.continuation, table.count("continuation", 0, 4096));
@@ -106,6 +107,7 @@ std::vector<std::pair<std::string, std::string>> settings_of(const Recipe& r) {
                                                                {"sentence_share", number_text(r.sentence_share)},
                                                                {"sentences", fmt::format("{}", r.sentences)},
                                                                {"list_share", number_text(r.list_share)},
+                                                               {"refrain_share", number_text(r.refrain_share)},
                                                                {"random_runs", fmt::format("{}", r.random_runs)},
                                                                {"repeats", fmt::format("{}", r.repeats)},
                                                                {"continuation", fmt::format("{}", r.continuation)}};

@@ -49,6 +49,7 @@ struct Recipe {
   double sentence_share = 0.5;   // of the documents: have sentence facts too, which are continued
   uint32_t sentences = 5;        // at most, in those
   double list_share = 0.5;       // of those: have a list of words
+  double refrain_share = 0.25;   // of the documents: their text is a few sentences over and over
   uint32_t random_runs = 2;      // runs of random tokens to copy: none to it
   uint32_t repeats = 3;          // stretches of the document to be said again
   uint32_t continuation = 96;    // tokens that follow the document

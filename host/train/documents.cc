@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "error/error.h"
 #include "eval/text_lines.h"
@@ -15,6 +16,7 @@ constexpr size_t held_out_share = 10;  // one line of so many
 constexpr size_t least_random = 12, most_random = 28;
 constexpr size_t random_given = 3;  // one token of so many of a random run; the others are asked for
 constexpr ptrdiff_t repeat_given = 8, repeat_asked = 40;
+constexpr size_t least_passage = 12, most_passage = 72;  // tokens that are said over and over
 // Words of the text that names and values are drawn from.
 constexpr size_t least_letters = 4, most_letters = 9;
 constexpr size_t least_words = 16;
@@ -22,6 +24,11 @@ constexpr size_t least_words = 16;
 size_t from_half(size_t most, Draws& draws) {
   const size_t least = (most + 1) / 2;
   return least + draws.below(most - least + 1);
+}
+
+// Of any few documents in a row, as many as the share says: by chance a short training would have none.
+bool is_of_share(uint32_t index, double share) {
+  return std::floor((index + 1) * share) > std::floor(index * share);
 }
 
 bool is_small_letter(char c) {
@@ -84,14 +91,20 @@ TrainingDocument TrainingDocumentMaker::document(uint32_t index) const {
   TrainingDocument document{.id = fmt::format("{}-{}", set, index)};
   Draws draws(seed_key(settings_.seed, set, "", index));
   const size_t n_after = size_t{settings_.mix.n_continuation} + 1;
-  const std::vector<int32_t> filler = haystack_.stretch(settings_.context + n_after, draws);
+  std::vector<int32_t> filler = haystack_.stretch(settings_.context + n_after, draws);
   std::vector<Insert> inserts = inserts_for(filler, draws);
+  const bool is_refrain = !inserts.empty() && is_of_share(index, settings_.mix.refrain_share);
+  if (is_refrain) {
+    const size_t n_passage = least_passage + draws.below(most_passage - least_passage + 1);
+    filler = haystack_.refrain(filler, n_passage, filler.size());
+  }
   std::vector<std::vector<int32_t>> ids;
   for (const Insert& insert : inserts) ids.push_back(insert.ids);
   Woven woven = haystack_.weave(filler, ids, settings_.context, draws);
   document.ids = std::move(woven.ids);
   for (const Hidden& hidden : woven.hidden)
     document.questions.push_back(std::move(inserts[hidden.insert].question));
+  if (is_refrain) return document;  // what is said all the time need not be kept
   for (uint32_t i = 0; i < settings_.mix.n_repeats; ++i)
     document.questions.push_back(repeat_of(document.ids, draws));
   if (settings_.mix.n_continuation == 0) return document;

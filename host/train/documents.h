@@ -19,6 +19,7 @@ struct DocumentMix {
   double sentence_share = 0.5;   // of the documents: state sentence facts too, and ask half as many questions
   uint32_t n_sentences = 5;      // at most, in those
   double list_share = 0.5;       // of those: have a list of words
+  double refrain_share = 0.25;   // of the documents: their text is a few sentences over and over
   uint32_t n_random = 2;         // runs of random tokens: from none to it
   uint32_t n_repeats = 3;        // stretches of the document to be said again
   uint32_t n_continuation = 96;  // tokens that follow the document

@@ -20,24 +20,28 @@ struct AskedWording {
 
 constexpr AskedWording number_wordings[] = {
     {"The locker of {2} opens with {1}.", "Which combination opens the locker of {2}?",
-     "The locker of {2} opens with ", Value::number, 3, 8},
+     "The locker of {2} opens with ", Value::number, 3, 12},
     {"To reach {2}, dial {1}.", "What does one dial to reach {2}?", "To reach {2}, dial ", Value::number, 5,
-     8},
+     12},
     {"Contact for the {0} desk: {1}", "How is the {0} desk contacted?",
      "Contact for the {0} desk: ", Value::phone},
-    {"{0} = {1}", "Which value was {0} set to?", "{0} = ", Value::number, 2, 8},
+    {"{0} = {1}", "Which value was {0} set to?", "{0} = ", Value::number, 2, 12},
     {"One {0} was sold for {1} crowns.", "How many crowns did one {0} bring?", "One {0} was sold for ",
      Value::number, 2, 5},
-    {"<{0}>{1}</{0}>", "What do the tags named {0} enclose?", "<{0}>", Value::number, 3, 8},
+    {"<{0}>{1}</{0}>", "What do the tags named {0} enclose?", "<{0}>", Value::number, 3, 12},
     {"{{\"{0}\": \"{1}\"}}", "Which string does the JSON object hold under \"{0}\"?", "{{\"{0}\": \"",
-     Value::number, 3, 8},
+     Value::number, 3, 10},
     {"| {0} | {1} |", "What stands beside {0} in the table?", "| {0} | ", Value::number, 2, 7},
     {"Ticket {1} was drawn for the {0}.", "Which ticket was drawn for the {0}?",
-     "The ticket drawn for the {0} is ", Value::number, 4, 8},
+     "The ticket drawn for the {0} is ", Value::number, 4, 10},
     {"{2} still has {1} pages to copy.", "How many pages does {2} have to copy?", "{2} still has ",
      Value::number, 2, 4},
     {"(The catalogue lists the {0} under {1}.)", "Under which number does the catalogue list the {0}?",
-     "The catalogue lists the {0} under ", Value::number, 4, 8},
+     "The catalogue lists the {0} under ", Value::number, 4, 12},
+    {"{1} is what the label on the {0} says. Write it down: {1} is for the {0}.",
+     "What does the label on the {0} say?", "The label on the {0} says ", Value::number, 5, 12},
+    {"{2} counts the days by {1}. Do not forget it, {1} is how {2} counts.",
+     "By what does {2} count the days?", "{2} counts the days by ", Value::number, 5, 12},
     {"The {0} dates from {1}.", "From which year is the {0}?", "The {0} dates from ", Value::year}};
 
 constexpr AskedWording word_wordings[] = {
@@ -63,7 +67,12 @@ constexpr std::string_view sentence_wordings[] = {"When {0} first came to {1}, a
                                                   "Travellers from {1} swear that {0} cannot sleep without a",
                                                   "Above the gate of {1} hangs a",
                                                   "{0} and the {2} of {1} fell out over the",
-                                                  "Of all things in the {2}, {0} would miss the"};
+                                                  "Of all things in the {2}, {0} would miss the",
+                                                  "Nothing frightens {0} more than a",
+                                                  "On market days {0} trades the {2} of {1} for a",
+                                                  "Long ago {1} was ruled by {0} with a",
+                                                  "At night the {2} of {0} turns into a",
+                                                  "{0} told the judge in {1} about the"};
 
 constexpr std::string_view held_out_sentence_wordings[] = {"Ships that leave {1} carry nothing but",
                                                            "It was {0} who taught {1} to mend the"};

@@ -60,7 +60,8 @@ std::string beginning(const std::string& sentence) {
 TEST_CASE("training documents - have their length and questions of every kind") {
   std::map<QuestionKind, size_t> n_asked;
   std::set<size_t> n_facts, n_random;
-  for (const TrainingDocument& document : documents({.seed = 1, .context = context})) {
+  const DocumentMix mix{.refrain_share = 0};
+  for (const TrainingDocument& document : documents({.seed = 1, .context = context, .mix = mix})) {
     CHECK(document.ids.size() == context);
     CHECK(n_of(document, QuestionKind::repeat) == 3);
     CHECK(n_of(document, QuestionKind::continuation) == 1);
@@ -160,6 +161,29 @@ TEST_CASE(
   CHECK(n_words == std::set<size_t>{1, 2, 3});
 }
 
+TEST_CASE(
+    "training documents - in every fourth a few sentences over and over are the text, of which nothing is "
+    "asked") {
+  const DocumentMix mix{.n_facts = 4, .sentence_share = 0, .refrain_share = 0.25, .n_random = 1};
+  const std::vector<TrainingDocument> all = documents({.seed = 13, .context = context, .mix = mix});
+  for (size_t i = 0; i < all.size(); ++i) {
+    CAPTURE(i);
+    const TrainingDocument& document = all[i];
+    const bool is_refrain = i % 4 == 3;
+    CHECK(document.ids.size() == context);
+    CHECK(n_of(document, QuestionKind::fact) >= 2);
+    CHECK(n_of(document, QuestionKind::repeat) == (is_refrain ? 0 : 3));
+    CHECK(n_of(document, QuestionKind::continuation) == (is_refrain ? 0 : 1));
+    constexpr ptrdiff_t n_window = 16;
+    std::set<std::vector<int32_t>> windows;
+    for (auto at = document.ids.begin(); document.ids.end() - at >= n_window; ++at)
+      windows.emplace(at, at + n_window);
+    // Passages of at most 72 tokens (and a break near), a few facts, and what lies across their edges.
+    if (is_refrain) CHECK(windows.size() < context / 2);
+    if (!is_refrain) CHECK(windows.size() > context * 3 / 4);
+  }
+}
+
 TEST_CASE("training documents - there are many wordings, and two that nothing is trained on") {
   CHECK(n_asked_wordings(DocumentSet::training) >= 10);
   CHECK(n_sentence_wordings(DocumentSet::training) >= 6);
@@ -173,7 +197,7 @@ TEST_CASE("training documents - there are many wordings, and two that nothing is
     for (int i = 0; i < 1000; ++i) {
       std::string text = asked_fact(set, words, draws).text;
       std::erase_if(text, [](char c) { return (c >= '0' && c <= '9') || c == '\n'; });
-      found.insert(text.starts_with(" ") ? text.substr(1) : text);
+      found.insert(text.substr(text.find_first_not_of(' ')));
     }
     return found;
   };
@@ -184,7 +208,7 @@ TEST_CASE("training documents - there are many wordings, and two that nothing is
   for (const std::string& text : held_out) CHECK(trained.count(text) == 0);
 }
 
-TEST_CASE("training documents - numbers of 2 to 8 digits dominate") {
+TEST_CASE("training documents - numbers of 2 to 12 digits dominate") {
   Draws draws(7);
   WordSupply words({"anchor", "button", "candle"}, draws);
   size_t n_numbers = 0;
@@ -196,7 +220,7 @@ TEST_CASE("training documents - numbers of 2 to 8 digits dominate") {
     sizes.insert(answer.size());
   }
   CHECK(n_numbers > 600);
-  CHECK(sizes == std::set<size_t>{2, 3, 4, 5, 6, 7, 8});
+  CHECK(sizes == std::set<size_t>{2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
 }
 
 TEST_CASE("training documents - no wording is one of the evaluation's") {
@@ -221,6 +245,7 @@ TEST_CASE("training documents - no wording is one of the evaluation's") {
   }
   for (const std::string& sentence : evaluated) CHECK(all.find(sentence) == std::string::npos);
   CHECK(all.find("\n\nQuestion: ") == std::string::npos);
+  CHECK(all.find(noise_text.substr(0, noise_text.find('.'))) == std::string::npos);
 }
 
 TEST_CASE("training documents - the same seed makes the same ones, another seed, index or set others") {
@@ -253,7 +278,8 @@ TEST_CASE("training documents - text in another script is made documents of too"
 }
 
 TEST_CASE("training documents - short ones hold fewer facts, and half of them is text") {
-  for (const TrainingDocument& document : documents({.seed = 12, .context = 64})) {
+  const DocumentMix mix{.refrain_share = 0};
+  for (const TrainingDocument& document : documents({.seed = 12, .context = 64, .mix = mix})) {
     CHECK(document.ids.size() == 64);
     CHECK(n_of(document, QuestionKind::repeat) == 3);
   }
