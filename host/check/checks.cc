@@ -42,6 +42,7 @@ Verdict check_load(const SubjectSource& source) {
 Verdict dispatch(SubjectSource source, Rule rule) {
   if (rule == Rule::load) return check_load(source);
   if (rule == Rule::windows) source.model = source.windowed_model;
+  if (rule == Rule::layers) source.threads = 4;
   Subject subject(std::move(source));
   if (subject.is_backend()) {
     if (rule == Rule::deterministic) return check_deterministic(subject);
@@ -76,6 +77,8 @@ Verdict dispatch(SubjectSource source, Rule rule) {
       return check_interleaved(subject);
     case Rule::forked:
       return check_forked(subject);
+    case Rule::layers:
+      return check_layers(subject);
     case Rule::bad_evidence:
       return check_bad_evidence(subject);
     case Rule::windows:

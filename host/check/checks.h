@@ -26,6 +26,7 @@ Verdict check_deterministic(Subject&);
 Verdict check_chunk_invariant(Subject&);
 Verdict check_interleaved(Subject&);
 Verdict check_forked(Subject&);
+Verdict check_layers(Subject&);  // on several threads
 Verdict check_bad_evidence(Subject&);
 Verdict check_windows(Subject&);  // on the windowed model
 Verdict check_parameters(Subject&);

@@ -23,6 +23,7 @@ constexpr RuleInfo table[] = {
     {Rule::interleaved, "interleaved", "decides beside other sequences as it does alone", true},
     {Rule::chunk_invariant, "chunk_invariant", "keeps the same of a prompt however it is cut"},
     {Rule::forked, "forked", "decides in a fork as in a sequence of its own"},
+    {Rule::layers, "layers", "decides the same however its layers are shared among threads"},
     {Rule::bad_evidence, "bad_evidence", "reports NaN and infinity in its evidence, and keeps none"},
     {Rule::windows, "windows", "decides where some layers see only a window and are not asked about"},
     {Rule::parameters, "parameters", "runs at the ends of its parameters' ranges"},

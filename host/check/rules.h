@@ -25,6 +25,7 @@ enum class Rule {
   interleaved,
   chunk_invariant,
   forked,
+  layers,
   bad_evidence,
   windows,
   parameters,

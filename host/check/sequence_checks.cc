@@ -71,6 +71,24 @@ Verdict check_deterministic(Subject& subject) {
   return Verdict::ok(fmt::format("{} sequences{}, three times", results.size(), calls(trace)));
 }
 
+Verdict check_layers(Subject& subject) {
+  if (subject.manifest().needs.concurrency != Concurrency::per_layer) {
+    return Verdict::skipped("its manifest does not say concurrency = \"per-layer\"");
+  }
+  const LoadedPolicy unwatched = subject.load_unwatched(usual_variant());
+  const std::vector<SessionResult> at_once = subject.run(crowd(subject, unwatched));
+  for (const SessionResult& result : at_once) {
+    if (result.error) return Verdict::failed("several layers at a time: " + result.error->message);
+  }
+  const LoadedPolicy watched = subject.load(usual_variant());
+  const std::vector<SessionResult> in_turn = subject.run(crowd(subject, watched));
+  if (const auto stop = trouble(watched, in_turn)) return *stop;
+  if (const auto at = difference(at_once, in_turn, {}, {})) {
+    return Verdict::failed("differs when layers are decided at a time: " + *at);
+  }
+  return Verdict::ok(fmt::format("{} sequences, layer by layer and on 4 threads", at_once.size()));
+}
+
 Verdict check_chunk_invariant(Subject& subject) {
   const PluginNeeds& needs = subject.manifest().needs;
   if (!needs.chunk_invariant) return Verdict::skipped("its manifest does not say chunk_invariant");

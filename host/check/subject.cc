@@ -54,7 +54,7 @@ Plan Subject::plan_of(const Variant& variant) const {
   const std::string library = source_.plugin.library.string();
   const std::string backend = is_backend() ? library : source_.backend;
   std::string toml = fmt::format("tenure = 1\n[model]\npath = {}\n", toml_string(source_.model));
-  toml += fmt::format("[engine]\nmemory = \"256 MiB\"\n[backend]\nthreads = 1\n{}",
+  toml += fmt::format("[engine]\nmemory = \"256 MiB\"\n[backend]\nthreads = {}\n{}", source_.threads,
                       is_backend() ? keys_of(variant) : "");
   if (!backend.empty()) toml += fmt::format("plugin = {}\n", toml_string(backend));
   const std::string name = fmt::format("v{}", n_loaded_);
@@ -76,18 +76,24 @@ Plan Subject::plan_of(const Variant& variant) const {
   return parse_plan(std::move(toml), "plugin check", std::filesystem::current_path(), options);
 }
 
-LoadedPolicy Subject::load(const Variant& variant) {
+LoadedPolicy Subject::load_unwatched(const Variant& variant) {
   const Plan plan = plan_of(variant);
   ++n_loaded_;
   const CellPlan& cell = plan.cells.front();
   runtime_.load(cell);
   const PolicyPlan& policy = std::get<GeneratePlan>(cell.stages.back().work).policy;
   params_ = policy.params;
-  const PolicySettings& settings = runtime_.policy(policy);
-  referees_.push_back(
-      std::make_unique<Referee>(settings.policy->needs(), cell.engine.max_rebuild_rows, source_.note_hook));
-  settings.policy->watch(*referees_.back());
-  return {.settings = &settings, .referee = referees_.back().get()};
+  max_rebuild_rows_ = cell.engine.max_rebuild_rows;
+  return {.settings = &runtime_.policy(policy)};
+}
+
+LoadedPolicy Subject::load(const Variant& variant) {
+  LoadedPolicy loaded = load_unwatched(variant);
+  const Policy& policy = *loaded.settings->policy;
+  referees_.push_back(std::make_unique<Referee>(policy.needs(), max_rebuild_rows_, source_.note_hook));
+  policy.watch(*referees_.back());
+  loaded.referee = referees_.back().get();
+  return loaded;
 }
 
 void Subject::unload() {

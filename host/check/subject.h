@@ -29,6 +29,7 @@ struct SubjectSource {
   Keys set;                            // of the plugin
   std::map<std::string, Keys> others;  // [policy.NAME] that it names, such as one it wraps
   uint64_t seed = 0;
+  uint32_t threads = 1;
   std::vector<std::filesystem::path> plugin_dirs;
   LogSink log;
   std::function<void(const char*)> note_hook;
@@ -43,7 +44,7 @@ struct Variant {
 // A policy of its own, nobody else's instance.
 struct LoadedPolicy {
   const PolicySettings* settings = nullptr;
-  Referee* referee = nullptr;
+  Referee* referee = nullptr;  // NULL: nobody looks on
 };
 
 class Subject {
@@ -63,6 +64,8 @@ class Subject {
   Plan plan_of(const Variant& variant) const;
   // Creates the policy anew and starts an engine. Throws Error. The result lives until unload().
   LoadedPolicy load(const Variant& variant);
+  // Without a referee, whom one thread at a time may call.
+  LoadedPolicy load_unwatched(const Variant& variant);
   // Destroys every loaded policy.
   void unload();
 
@@ -87,6 +90,7 @@ class Subject {
   SubjectSource source_;
   PluginSearch search_;
   uint32_t n_loaded_ = 0;
+  uint32_t max_rebuild_rows_ = 0;  // of the last load
   std::vector<ParamValue> params_;
   std::vector<std::unique_ptr<Referee>>
       referees_;  // outlive the runtime's policies, which speak to them to their end

@@ -64,6 +64,7 @@ std::string needs_text(const PluginNeeds& needs) {
       {"positions", names(needs.positions)},
       {"rebuild", needs.rebuild ? "yes" : "no"},
       {"chunk invariant", needs.chunk_invariant ? "yes" : "no"},
+      {"layers at once", needs.concurrency == Concurrency::per_layer ? "yes" : "no"},
       {"state a sequence", fmt::format("{} bytes", needs.state_bytes_per_sequence)},
       {"state a slot", fmt::format("{} x f32", needs.state_floats_per_slot)},
       {"state a token", fmt::format("{} x f32", needs.state_floats_per_token)}};

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <future>
+#include <thread>
 
 #include "unit/engine/tiny_engine.h"
 
@@ -31,6 +32,29 @@ struct Gate {
       reached.set_value();
       open.wait();
     };
+  }
+};
+
+// Four threads of the test's own, which take a region's last task first.
+struct Crowd {
+  static constexpr uint32_t n_workers = 4;
+  uint32_t n_regions = 0;
+  Executor executor() {
+    Executor executor = serial_executor();
+    executor.ctx = this;
+    executor.n_workers = [](void*) { return n_workers; };
+    executor.parallel_for = [](void* self, uint32_t n_tasks, tenure_task task, void* ctx) {
+      ++static_cast<Crowd*>(self)->n_regions;
+      std::atomic<int32_t> next{static_cast<int32_t>(n_tasks) - 1};
+      std::vector<std::thread> threads;
+      for (uint32_t worker = 0; worker < n_workers; ++worker) {
+        threads.emplace_back([&next, task, ctx, worker] {
+          for (int32_t i = next--; i >= 0; i = next--) task(ctx, static_cast<uint32_t>(i), worker);
+        });
+      }
+      for (std::thread& thread : threads) thread.join();
+    };
+    return executor;
   }
 };
 
@@ -86,6 +110,39 @@ TEST_CASE("engine - a request's tokens do not depend on its neighbours or on how
       for (int i = 5; i >= 0; --i) run.add(script_of(policy, std::to_string(i), 30 + 37 * i, 40));
       run.finished.wait_for(6);
       for (int i = 0; i < 6; ++i) CHECK(run.finished.of(std::to_string(i)).segments.at(0).tokens == alone[i]);
+    }
+  }
+}
+
+TEST_CASE("engine - layers decided at once are decided as one after the other") {
+  TinyHost host;
+  for (const BudgetScope scope : {BudgetScope::head, BudgetScope::layer, BudgetScope::global}) {
+    for (const char* id : {"h2o", "keydiff", "full"}) {  // mass, what is cached, nothing
+      CAPTURE(id);
+      CAPTURE(scope);
+      PolicySettings& policy = host.policy(id);
+      policy.budget = slots(40);
+      policy.chunk = 32;
+      policy.scope = scope;
+      std::vector<std::shared_ptr<const SessionScript>> scripts;
+      for (int i = 0; i < 4; ++i) scripts.push_back(script_of(policy, std::to_string(i), 60 + 37 * i, 24));
+      Run serial(host);
+      submit(serial.engine, serial.finished, scripts);
+      serial.finished.wait_for(scripts.size());
+      Crowd crowd;
+      EngineConfig config = engine_config();
+      config.executor = crowd.executor();
+      Run at_once(host, config);
+      submit(at_once.engine, at_once.finished, scripts);
+      at_once.finished.wait_for(scripts.size());
+      CHECK((crowd.n_regions > 0) == policy.layers_at_once());
+      for (int i = 0; i < 4; ++i) {
+        const SessionResult& expected = serial.finished.of(std::to_string(i));
+        const SessionResult& got = at_once.finished.of(std::to_string(i));
+        CHECK_FALSE(got.error);
+        CHECK(got.released == expected.released);
+        CHECK(got.segments.at(0).tokens == expected.segments.at(0).tokens);
+      }
     }
   }
 }
