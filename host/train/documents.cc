@@ -92,8 +92,10 @@ TrainingDocument TrainingDocumentMaker::document(uint32_t index) const {
   Draws draws(seed_key(settings_.seed, set, "", index));
   const size_t n_after = size_t{settings_.mix.n_continuation} + 1;
   std::vector<int32_t> filler = haystack_.stretch(settings_.context + n_after, draws);
-  std::vector<Insert> inserts = inserts_for(filler, draws);
-  const bool is_refrain = !inserts.empty() && is_of_share(index, settings_.mix.refrain_share);
+  std::vector<Insert> inserts;
+  if (is_of_share(index, settings_.mix.refrain_share)) inserts = long_numbers_for(filler, draws);
+  const bool is_refrain = !inserts.empty();  // else it would ask for nothing
+  if (!is_refrain) inserts = inserts_for(filler, draws);
   if (is_refrain) {
     const size_t n_passage = least_passage + draws.below(most_passage - least_passage + 1);
     filler = haystack_.refrain(filler, n_passage, filler.size());
@@ -115,6 +117,16 @@ TrainingDocument TrainingDocumentMaker::document(uint32_t index) const {
   return document;
 }
 
+// Long numbers alone: where a text says nothing new it is they that the smallest budgets lose digits of.
+std::vector<TrainingDocumentMaker::Insert> TrainingDocumentMaker::long_numbers_for(
+    const std::vector<int32_t>& filler, Draws& draws) const {
+  WordSupply words(words_for(filler, draws), draws);
+  std::vector<Insert> inserts;
+  for (size_t n = from_half(settings_.mix.n_facts, draws); n > 0; --n)
+    inserts.push_back(insert_of(long_number_fact(settings_.set, words, draws)));
+  return that_fit(std::move(inserts), draws);
+}
+
 std::vector<TrainingDocumentMaker::Insert> TrainingDocumentMaker::inserts_for(
     const std::vector<int32_t>& filler, Draws& draws) const {
   const DocumentMix& mix = settings_.mix;
@@ -129,7 +141,11 @@ std::vector<TrainingDocumentMaker::Insert> TrainingDocumentMaker::inserts_for(
     if (draws.next() < mix.list_share) inserts.push_back(insert_of(word_list(words, draws)));
   }
   for (size_t n = draws.below(mix.n_random + 1); n > 0; --n) inserts.push_back(random_run(draws));
-  // A short document has room for some of them only: half of it stays text.
+  return that_fit(std::move(inserts), draws);
+}
+
+// A short document has room for some of them only: half of it stays text.
+std::vector<TrainingDocumentMaker::Insert> TrainingDocumentMaker::that_fit(std::vector<Insert> inserts, Draws& draws) const {
   draws.shuffle(inserts);
   std::vector<Insert> fitting;
   size_t n_tokens = 0;

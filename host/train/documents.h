@@ -51,7 +51,9 @@ class TrainingDocumentMaker {
     std::vector<int32_t> ids;
     TrainingQuestion question;
   };
+  std::vector<Insert> long_numbers_for(const std::vector<int32_t>& filler, Draws& draws) const;
   std::vector<Insert> inserts_for(const std::vector<int32_t>& filler, Draws& draws) const;
+  std::vector<Insert> that_fit(std::vector<Insert> inserts, Draws& draws) const;
   Insert insert_of(const Fact& fact) const;
   Insert random_run(Draws& draws) const;
   TrainingQuestion repeat_of(const std::vector<int32_t>& ids, Draws& draws) const;

@@ -156,6 +156,19 @@ std::string set_apart(const std::string& text, Draws& draws) {
   return (draws.next() < 0.6 ? "\n" : " ") + text + "\n";
 }
 
+constexpr uint32_t long_digits = 8;
+
+Fact fact_of(const AskedWording& wording, const std::string& value, WordSupply& words, Draws& draws) {
+  const std::string key = words.next();
+  const std::string capital = capitalised(key);
+  const std::string lead = filled(wording.lead, key, "", capital);
+  const std::string question = filled(wording.question, key, "", capital);
+  const bool ends_in_word = wording.value == Value::word && !lead.ends_with('"');
+  return {.text = set_apart(filled(wording.text, key, value, capital), draws),
+          .lead = filled(any_of(question_forms, draws), question, lead),
+          .answer = (ends_in_word ? " " : "") + value};
+}
+
 }  // namespace
 
 WordSupply::WordSupply(std::vector<std::string> words, Draws& draws) : words_(std::move(words)) {
@@ -168,15 +181,17 @@ const std::string& WordSupply::next() {
 
 Fact asked_fact(DocumentSet set, WordSupply& words, Draws& draws) {
   const AskedWording& wording = asked_wording(set, draws);
-  const std::string key = words.next();
-  const std::string capital = capitalised(key);
   const std::string value = value_of(wording, words, draws);
-  const std::string lead = filled(wording.lead, key, "", capital);
-  const std::string question = filled(wording.question, key, "", capital);
-  const bool ends_in_word = wording.value == Value::word && !lead.ends_with('"');
-  return {.text = set_apart(filled(wording.text, key, value, capital), draws),
-          .lead = filled(any_of(question_forms, draws), question, lead),
-          .answer = (ends_in_word ? " " : "") + value};
+  return fact_of(wording, value, words, draws);
+}
+
+Fact long_number_fact(DocumentSet set, WordSupply& words, Draws& draws) {
+  const AskedWording* wording = nullptr;
+  do {
+    wording = &asked_wording(set, draws);
+  } while (wording->most_digits < long_digits);
+  const std::string value = digits(between(long_digits, wording->most_digits, draws), draws);
+  return fact_of(*wording, value, words, draws);
 }
 
 Fact sentence_fact(DocumentSet set, WordSupply& words, Draws& draws) {

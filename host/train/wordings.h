@@ -34,6 +34,8 @@ class WordSupply {
 
 // A number (three times of four), a year or a word that belongs to a key, asked for.
 Fact asked_fact(DocumentSet set, WordSupply& words, Draws& draws);
+// A number of 8 digits or more.
+Fact long_number_fact(DocumentSet set, WordSupply& words, Draws& draws);
 // A sentence about an invented name that ends in one to three words or another name; begun again it goes on
 // with them.
 Fact sentence_fact(DocumentSet set, WordSupply& words, Draws& draws);

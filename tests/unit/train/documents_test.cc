@@ -174,6 +174,12 @@ TEST_CASE(
     CHECK(n_of(document, QuestionKind::fact) >= 2);
     CHECK(n_of(document, QuestionKind::repeat) == (is_refrain ? 0 : 3));
     CHECK(n_of(document, QuestionKind::continuation) == (is_refrain ? 0 : 1));
+    for (const TrainingQuestion& question : document.questions) {
+      if (!is_refrain) continue;
+      const std::string answer = text_of(question.answer);
+      CHECK(answer.find_first_not_of("0123456789") == std::string::npos);
+      CHECK(answer.size() >= 8);
+    }
     constexpr ptrdiff_t n_window = 16;
     std::set<std::vector<int32_t>> windows;
     for (auto at = document.ids.begin(); document.ids.end() - at >= n_window; ++at)
