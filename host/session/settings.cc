@@ -66,8 +66,7 @@ SessionBudget session_budget(const PolicySettings& settings, uint64_t n_fed, uin
   slots = std::min<uint64_t>(slots, INT32_MAX);
   if (result.rank_positions) {
     const uint64_t between = std::max(uint64_t{settings.chunk}, uint64_t{settings.period} + settings.slack);
-    result.most_slots = n_ctx > between ? static_cast<uint32_t>(n_ctx - between) : 1;
-    slots = std::min<uint64_t>(slots, result.most_slots);
+    result.most_slots = static_cast<uint32_t>(std::max(slots, n_ctx > between ? n_ctx - between : 1));
   }
   const auto count = [&](const SlotShare& share) {
     return static_cast<uint32_t>(std::min<uint64_t>(share.of_budget(slots), INT32_MAX));

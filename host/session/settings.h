@@ -45,7 +45,8 @@ struct SessionBudget {
   uint32_t slots = 0;  // mean per layer and KV head after a decision; chunk and rebuilt rows come on top
   Protection protection;
   bool rank_positions = false;
-  uint32_t most_slots = UINT32_MAX;  // of one KV head: ranks must stay within the model's context
+  // Of one KV head where ranks must stay within the model's context; no less than `slots`, which is the user's word.
+  uint32_t most_slots = UINT32_MAX;
 };
 
 // n_fed: tokens the request feeds; n_total: with max_new_tokens; slot_bytes: one slot in every KV head that a policy decides on.
