@@ -106,6 +106,11 @@ class KvCache {
     int32_t first_pos = 0;
     std::vector<TableRows> tables;
   };
+  struct Release {  // of one table, until settle()
+    bool is_due = false;
+    Moves moves;
+    std::vector<int32_t> positions;
+  };
 
   uint32_t head_index(uint32_t layer, uint32_t head) const { return first_head_[layer] + head; }
   uint32_t table_index(uint32_t layer, uint32_t head) const { return table_of_head_[head_index(layer, head)]; }
@@ -134,12 +139,7 @@ class KvCache {
   std::vector<std::vector<float>> mass_;      // (n_heads)
   std::vector<Appended> appended_;            // kept between steps so that decode allocates nothing
   uint32_t n_appended_ = 0;
-  struct Release {  // of one table, until settle()
-    bool is_due = false;
-    Moves moves;
-    std::vector<int32_t> positions;
-  };
-  std::vector<Release> releases_;  // (n_tables)
+  std::vector<Release> releases_;             // (n_tables)
   // Arguments of backend calls, alive until the next synchronize.
   std::vector<tenure_kv_moves> kv_moves_;
   std::vector<tenure_page_copy> copies_;

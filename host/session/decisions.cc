@@ -49,6 +49,7 @@ void Decisions::run(std::span<Session* const> sessions) {
   for (Session* session : sessions) due_.push_back(is_due(*session, point) ? 1 : 0);
   decision_ = {.call = {.head = {.struct_size = sizeof(tenure_call)}, .phase = point.phase, .last_chunk = point.last_chunk ? 1u : 0u},
                .policy = &policy,
+               .needs = policy.needs(),
                .sessions = sessions,
                .due = due_};
   const bool all_see = policy.granularity == TENURE_GRANULARITY_TOKEN;
@@ -61,9 +62,10 @@ void Decisions::run(std::span<Session* const> sessions) {
   }
   for (LayerDecision& worker : workers_) worker.begin(decision_);
   decide_layers();
-  gather_failures();
   if (all_choose_) {
-    for (const PolicyFailure& failure : failures_) due_[failure.session] = 0;
+    for (const LayerDecision& worker : workers_) {
+      for (const PolicyFailure& failure : worker.failures()) due_[failure.session] = 0;
+    }
     workers_.front().select(TENURE_ALL_LAYERS);
     workers_.front().forget_mass(TENURE_ALL_LAYERS);
   }
@@ -125,7 +127,7 @@ void Decisions::read_cache(std::span<const uint32_t> layers) {
   }
   if (cached_.size() < n_floats) cached_.resize(n_floats);
   if (cached_rows_.size() < layers.size()) cached_rows_.resize(layers.size());
-  const uint32_t evidence = decision_.policy->needs().evidence;
+  const uint32_t evidence = decision_.needs.evidence;
   float* next = cached_.data();
   size_t read = 0;
   for (size_t i = 0; i < layers.size(); ++i) {

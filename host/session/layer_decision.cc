@@ -138,7 +138,7 @@ void LayerDecision::choose(size_t index, uint32_t layer, bool compact) {
   } else if (!tables[0].is_scored()) {
     // No verdict. Admission reserved no more than the budget, so what is over it would be taken from other sessions.
     uint64_t n_slots = 0;
-    for (uint32_t i = 0; i < tables.n; ++i) n_slots += n_counted(tables[i], policy.needs().rebuild);
+    for (uint32_t i = 0; i < tables.n; ++i) n_slots += n_counted(tables[i], decision_->needs.rebuild);
     if (n_slots <= tables.budget) return;
     return fail(index, layer, *policy.policy,
                 {TENURE_BAD_PLAN, policy.policy->id() + ".select",
@@ -154,11 +154,10 @@ void LayerDecision::choose(size_t index, uint32_t layer, bool compact) {
 // A decode step's ordinary decision: every table is at most one slot over its budget. False when it is another one.
 bool LayerDecision::release_worst(const Session& session, const DecidedTables& tables) {
   const PolicySettings& policy = *decision_->policy;
-  const bool rebuilds = policy.needs().rebuild;
   if (policy.scope != BudgetScope::head && tables.n > 1) return false;
   worst_.clear();
   for (uint32_t i = 0; i < tables.n; ++i) {
-    const uint32_t n = n_counted(tables[i], rebuilds);
+    const uint32_t n = n_counted(tables[i], decision_->needs.rebuild);
     if (n > session.budget().slots + 1 || tables[i].own_budget() != UINT32_MAX) return false;
     const uint32_t worst = n > session.budget().slots ? find_worst(tables[i]) : UINT32_MAX;
     if (worst == tables[i].size()) return false;

@@ -8,9 +8,8 @@
 #include <vector>
 
 #include "cache/selection.h"
-#include "session/keep_set_builder.h"
+#include "session/policy_seat.h"
 #include "session/session.h"
-#include "session/views.h"
 
 namespace tenure {
 
@@ -24,11 +23,12 @@ struct CachedRows {
 struct DecisionCall {
   tenure_call call{};
   const PolicySettings* policy = nullptr;
+  PolicyNeeds needs;                   // the policy's and what it wraps
   std::span<Session* const> sessions;  // all that observe
   std::span<const uint8_t> due;        // (sessions) 1: over its budget, so that slots have to go
 
-  bool has_mass() const { return (policy->needs().evidence & TENURE_EVIDENCE_ATTENTION_MASS) != 0; }
-  bool has_cached() const { return (policy->needs().evidence & cached_evidence) != 0; }
+  bool has_mass() const { return (needs.evidence & TENURE_EVIDENCE_ATTENTION_MASS) != 0; }
+  bool has_cached() const { return (needs.evidence & cached_evidence) != 0; }
   bool any_due() const;
 };
 
@@ -56,10 +56,7 @@ class LayerDecision {
   std::span<const PolicyFailure> failures() const { return failures_; }
 
  private:
-  struct Seat {  // of one session
-    PolicyView view;
-    KeepSetBuilder keepset;
-    tenure_evidence evidence{};
+  struct Seat : PolicySeat {
     bool failed = false;  // in this layer
   };
 

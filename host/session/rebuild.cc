@@ -51,10 +51,7 @@ Status Session::drop_rebuilt() {
     }
     cache_->release(i, keep, true);
   }
-  released_now_.clear();
-  const Status status = cache_->settle(released_now_);
-  for (int32_t pos : released_now_) released_[static_cast<size_t>(pos)] = 1;
-  return status;
+  return settle_released();
 }
 
 // Rows for the named positions that some head lacks, as segments of consecutive ones.
@@ -102,16 +99,21 @@ bool Session::add_rebuilt(Batch& batch) {
   return true;
 }
 
-Status Session::settle_cache() {
+Status Session::settle_released() {
   released_now_.clear();
   const Status status = cache_->settle(released_now_);
+  if (policy().needs().rebuild) {
+    for (int32_t pos : released_now_) released_[static_cast<size_t>(pos)] = 1;
+  }
+  return status;
+}
+
+Status Session::settle_cache() {
+  const Status status = settle_released();
   if (released_now_.empty()) return status;  // no table has to be there
   const uint64_t n = released_now_.size() * (cache_->n_heads_decided() / cache_->n_tables());
   result_.released += n;
   current().released += n;
-  if (policy().needs().rebuild) {
-    for (int32_t pos : released_now_) released_[static_cast<size_t>(pos)] = 1;
-  }
   return status;
 }
 

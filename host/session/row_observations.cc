@@ -89,9 +89,7 @@ void RowObservations::observe(Group& group, const Policy& policy, const LayerRow
   const uint32_t bits = policy.needs().evidence;
   const bool per_layer = group.policy->granularity != TENURE_GRANULARITY_TOKEN;
   const tenure_call call{.head = {.struct_size = sizeof(tenure_call)}, .phase = group.phase};
-  view_builders_.resize(std::max(view_builders_.size(), sessions.size()));
-  while (keepsets_.size() < sessions.size()) keepsets_.emplace_back();
-  evidence_.resize(std::max(evidence_.size(), sessions.size()));
+  while (seats_.size() < sessions.size()) seats_.emplace_back();
   evidence_list_.clear();
   for (size_t s = 0; s < sessions.size(); ++s) {
     Session& session = *sessions[s];
@@ -100,10 +98,11 @@ void RowObservations::observe(Group& group, const Policy& policy, const LayerRow
     const auto heads = [&](uint32_t bit, const float* all, uint32_t n_heads) {
       return (bits & bit) != 0 ? head_rows(all, first, n, n_heads, rows.head_dim) : tenure_f32_view{};
     };
-    if (per_layer) keepsets_[s].open_scoring(session.decided_tables(rows.layer));
-    evidence_[s] = {.head = {.struct_size = sizeof(tenure_evidence)},
-                    .view = view_builders_[s].build(session, rows.layer, group.phase, {.sequence = &session.sequence(policy)}),
-                    .keepset = keepsets_[s].abi(),
+    PolicySeat& seat = seats_[s];
+    if (per_layer) seat.keepset.open_scoring(session.decided_tables(rows.layer));
+    seat.evidence = {.head = {.struct_size = sizeof(tenure_evidence)},
+                    .view = seat.view.build(session, rows.layer, group.phase, {.sequence = &session.sequence(policy)}),
+                    .keepset = seat.keepset.abi(),
                     .n_rows = n,
                     .first_pos = static_cast<int32_t>(session.ids().size() - n),
                     .q_pre = heads(TENURE_EVIDENCE_Q_PRE, rows.q_pre, rows.n_heads),
@@ -112,12 +111,12 @@ void RowObservations::observe(Group& group, const Policy& policy, const LayerRow
                     .v = heads(TENURE_EVIDENCE_V, rows.v, rows.n_kv_heads),
                     .k_post = heads(TENURE_EVIDENCE_K_POST, rows.k_post, rows.n_kv_heads),
                     .hidden = (bits & TENURE_EVIDENCE_HIDDEN) != 0 ? rows_of(rows.hidden, first, n, rows.n_embd) : tenure_f32_view{}};
-    evidence_list_.push_back(&evidence_[s]);
+    evidence_list_.push_back(&seat.evidence);
   }
   statuses_.assign(sessions.size(), TENURE_OK);
   const Status status = policy.observe(call, rows.layer, evidence_list_, statuses_);
   for (size_t s = 0; s < sessions.size(); ++s) {
-    const Status failure = keepsets_[s].close(policy.id(), ".observe", status, statuses_[s]);
+    const Status failure = seats_[s].keepset.close(policy.id(), ".observe", status, statuses_[s]);
     if (!failure.ok() && sessions[s]->policy_active()) sessions[s]->policy_failed(policy, failure);
   }
   const auto took = SessionTimes::Clock::now() - began;

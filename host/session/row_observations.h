@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "model/batch.h"
+#include "session/policy_seat.h"
 #include "session/session.h"
-#include "session/views.h"
 
 namespace tenure {
 
@@ -38,9 +38,7 @@ class RowObservations {
   std::vector<Group> groups_;
   size_t n_groups_ = 0;
   // Entry i belongs to sessions[i] of a group; kept between calls.
-  std::vector<PolicyView> view_builders_;
-  std::deque<KeepSetBuilder> keepsets_;
-  std::vector<tenure_evidence> evidence_;
+  std::deque<PolicySeat> seats_;
   std::vector<const tenure_evidence*> evidence_list_;
   std::vector<tenure_status> statuses_;
   std::array<std::vector<float>, 6> copies_;  // of rows the host cannot see

@@ -80,6 +80,7 @@ class Session {
   // A plugin's failure: the request fails, or goes on with the full cache where the pipeline says so.
   void policy_failed(const Policy& of, const Status& status);
   void policy_failed(const Status& status) { policy_failed(*policy().policy, status); }
+
   const SessionScript& script() const { return *setup_.script; }
   const PolicySettings& policy() const { return *setup_.script->policy; }
   const SessionBudget& budget() const { return setup_.budget; }
@@ -127,6 +128,7 @@ class Session {
   bool prepare(Batch& batch, std::span<const int32_t> rows, uint32_t phase);
   bool add_rebuilt(Batch& batch);
   Status drop_rebuilt();
+  Status settle_released();
   uint32_t holders(int32_t pos) const;
   void accept_sample(const Batch& batch);
   void accept_scores(const Batch& batch);

@@ -95,10 +95,11 @@ TrainingDocument TrainingDocumentMaker::document(uint32_t index) const {
   std::vector<Insert> inserts;
   if (is_of_share(index, settings_.mix.refrain_share)) inserts = long_numbers_for(filler, draws);
   const bool is_refrain = !inserts.empty();  // else it would ask for nothing
-  if (!is_refrain) inserts = inserts_for(filler, draws);
   if (is_refrain) {
     const size_t n_passage = least_passage + draws.below(most_passage - least_passage + 1);
     filler = haystack_.refrain(filler, n_passage, filler.size());
+  } else {
+    inserts = inserts_for(filler, draws);
   }
   std::vector<std::vector<int32_t>> ids;
   for (const Insert& insert : inserts) ids.push_back(insert.ids);

@@ -19,7 +19,7 @@ enum { W1 = 0, B1 = 1, W2 = 2, B2 = 3, MOST_PARAMETERS = 4 };
 enum { NARROWING = 8 };
 
 struct tenure_trainable {
-  tenure_learner learner;
+  tenure_learner learner; /* first: tenure_learner_create */
   uint32_t n_hidden; /* 0: linear */
   uint32_t reserved0;
   tenure_trainable_parameter parameters[MOST_PARAMETERS]; /* of the layer that was asked for last */
@@ -28,20 +28,11 @@ struct tenure_trainable {
 static tenure_status create(const tenure_host* host, const tenure_model_info* model, const tenure_config* config,
                             tenure_trainable** out, tenure_error* error) {
   (void)error;
-  tenure_learner learner;
-  const tenure_status status = tenure_learner_open(&learner, host, model);
+  const tenure_status status = tenure_learner_create(host, model, sizeof **out, out);
   if (status != TENURE_OK) return status;
-  tenure_trainable* self = learner.mem->alloc(host, sizeof *self, _Alignof(tenure_trainable));
-  if (self == NULL) return TENURE_OOM_HOST;
   const int is_linear = tenure_is_interface(config->values[SURROGATE].s, "linear");
-  *self = (tenure_trainable){.learner = learner, .n_hidden = is_linear ? 0 : (model->n_embd + NARROWING - 1) / NARROWING};
-  *out = self;
+  (*out)->n_hidden = is_linear ? 0 : (model->n_embd + NARROWING - 1) / NARROWING;
   return TENURE_OK;
-}
-
-static void destroy(tenure_trainable* self) {
-  tenure_learner_close(&self->learner);
-  self->learner.mem->free(self->learner.host, self);
 }
 
 static tenure_status evidence(tenure_trainable* self, uint32_t* out, tenure_error* error) {
@@ -145,7 +136,7 @@ static tenure_status scores(tenure_trainable* self, const tenure_training_batch*
 
 const tenure_trainable_api kvzap_trainable = {.head = {.struct_size = sizeof kvzap_trainable, .rev = 1},
                                               .create = create,
-                                              .destroy = destroy,
+                                              .destroy = tenure_learner_destroy,
                                               .evidence = evidence,
                                               .layer = layer,
                                               .loss_and_gradient = loss_and_gradient,

@@ -18,7 +18,7 @@ enum { D_R = 0, SMOOTHING = 1 }; /* of the manifest's [[training]] */
 enum { W1 = 0, W2 = 1, N_PARAMETERS = 2 };
 
 struct tenure_trainable {
-  tenure_learner learner;
+  tenure_learner learner; /* first: tenure_learner_create */
   uint32_t d_r;
   float smoothing;
   tenure_trainable_parameter parameters[N_PARAMETERS]; /* of the layer that was asked for last */
@@ -31,20 +31,11 @@ static uint32_t inputs_of(const tenure_model_info* model, const tenure_layer_inf
 static tenure_status create(const tenure_host* host, const tenure_model_info* model, const tenure_config* config,
                             tenure_trainable** out, tenure_error* error) {
   (void)error;
-  tenure_learner learner;
-  const tenure_status status = tenure_learner_open(&learner, host, model);
+  const tenure_status status = tenure_learner_create(host, model, sizeof **out, out);
   if (status != TENURE_OK) return status;
-  tenure_trainable* self = learner.mem->alloc(host, sizeof *self, _Alignof(tenure_trainable));
-  if (self == NULL) return TENURE_OOM_HOST;
-  *self = (tenure_trainable){
-      .learner = learner, .d_r = (uint32_t)config->values[D_R].i, .smoothing = (float)config->values[SMOOTHING].f};
-  *out = self;
+  (*out)->d_r = (uint32_t)config->values[D_R].i;
+  (*out)->smoothing = (float)config->values[SMOOTHING].f;
   return TENURE_OK;
-}
-
-static void destroy(tenure_trainable* self) {
-  tenure_learner_close(&self->learner);
-  self->learner.mem->free(self->learner.host, self);
 }
 
 static tenure_status evidence(tenure_trainable* self, uint32_t* out, tenure_error* error) {
@@ -138,7 +129,7 @@ static tenure_status scores(tenure_trainable* self, const tenure_training_batch*
 
 const tenure_trainable_api locret_trainable = {.head = {.struct_size = sizeof locret_trainable, .rev = 1},
                                                .create = create,
-                                               .destroy = destroy,
+                                               .destroy = tenure_learner_destroy,
                                                .evidence = evidence,
                                                .layer = layer,
                                                .loss_and_gradient = loss_and_gradient,

@@ -35,19 +35,27 @@ typedef struct tenure_learner_rows {
   float* d_scores; /* (n_rows, n_outputs) slope of the loss */
 } tenure_learner_rows;
 
-/* [control] Takes no memory yet. */
-static inline tenure_status tenure_learner_open(tenure_learner* learner, const tenure_host* host, const tenure_model_info* model) {
+/* [control] *out: `size` bytes, zeroed but for the learner that a trainable of this kind begins with. */
+static inline tenure_status tenure_learner_create(const tenure_host* host, const tenure_model_info* model, uint64_t size,
+                                                  tenure_trainable** out) {
   const tenure_str mem = TENURE_TEXT("tenure.mem/1"), gemm = TENURE_TEXT("tenure.gemm/1");
-  learner->host = host;
-  learner->mem = (const tenure_mem_service*)host->query(host, mem, 1);
-  learner->gemm = (const tenure_gemm_service*)host->query(host, gemm, 1);
-  learner->model = model;
-  learner->scratch = NULL;
-  learner->n_scratch = 0;
-  return learner->gemm == NULL ? TENURE_UNSUPPORTED : TENURE_OK;
+  const tenure_learner learner = {
+      host, (const tenure_mem_service*)host->query(host, mem, 1), (const tenure_gemm_service*)host->query(host, gemm, 1), model, NULL, 0};
+  if (learner.gemm == NULL) return TENURE_UNSUPPORTED;
+  tenure_trainable* self = (tenure_trainable*)learner.mem->alloc(host, size, 16);
+  if (self == NULL) return TENURE_OOM_HOST;
+  for (uint64_t i = 0; i < size; ++i) ((char*)self)[i] = 0;
+  *(tenure_learner*)self = learner;
+  *out = self;
+  return TENURE_OK;
 }
 
-static inline void tenure_learner_close(tenure_learner* learner) { learner->mem->free(learner->host, learner->scratch); }
+/* [control] A tenure_trainable_api.destroy for it. */
+static inline void tenure_learner_destroy(tenure_trainable* self) {
+  const tenure_learner learner = *(const tenure_learner*)self;
+  learner.mem->free(learner.host, learner.scratch);
+  learner.mem->free(learner.host, self);
+}
 
 /* [stream] Fills the pointers of *rows by its sizes. */
 static inline tenure_status tenure_learner_make_room(tenure_learner* learner, tenure_learner_rows* rows) {

@@ -214,8 +214,8 @@ static tenure_status score_badly(tenure_keepset* keepset, uint32_t layer, const 
   return keepset->score(keepset, layer, scores, NULL, error);
 }
 
-/* Whether another call is on its way, waiting a little for one: so it is never right twice about threads. Waits that were for
- * nothing are not many. */
+/* Whether another call runs meanwhile. It waits a little for one, so that threads are met however they are scheduled; after some
+ * waits for nothing it waits no more. */
 static int meets_another(void) {
   static atomic_int n_inside, n_waits;
   enum { MOST_WAITS = 40, TURNS = 2000 };
