@@ -43,6 +43,7 @@ inline void prefetch_line(const uint8_t* p) {
 }
 
 inline void prefetch_bytes(const uint8_t* p, uint32_t n) {
+#pragma GCC unroll 8
   for (uint32_t i = 0; i < n; i += 64) prefetch_line(p + i);
 }
 
@@ -242,6 +243,7 @@ struct Block {
 // Brings a page's values to L1 right after its keys, so that a block's pages are read in address order too:
 // from memory 0.85 of the time of fetching them when they are weighed (Zen 4).
 inline void read_values(const uint8_t* values, const uint8_t* ahead, uint32_t n_bytes) {
+#pragma GCC unroll 8
   for (uint32_t i = 0; i < n_bytes; i += 64) {
     prefetch_line(ahead + i);
     static_cast<void>(*static_cast<const volatile uint8_t*>(values + i));
