@@ -4,7 +4,8 @@
 #   scripts/eval_locret.sh                          the shipped heads; the tables go into docs/quality.md too
 #   scripts/eval_locret.sh HEADS [SCALE]            a file of heads; SCALE 0.95 lowers the bars for heads trained on less
 #   N_DOCUMENTS=4 N_NOISE=8 scripts/eval_locret.sh …   fewer documents: quicker, and intervals too wide to decide by
-# A part that an earlier call measured under the same options is kept; remove runs/eval-locret to measure all again.
+# A part that an earlier call measured under the same options is kept, the rivals' and the control's for all heads; remove
+# runs/eval-locret to measure all again.
 set -eu
 export LC_ALL=C.UTF-8
 
@@ -18,6 +19,7 @@ n_long=$(((n_documents + 1) / 2))
 page=docs/quality.md
 tenure=build/release/bin/tenure
 model=models/smollm2-135m-instruct.gguf
+library=build/release/lib/tenure/plugins/libtenure_policy_locret.so
 shipped=build/release/lib/tenure/plugins/locret/smollm2-135m-instruct.safetensors
 
 say() { echo "eval_locret: $*" >&2; }
@@ -28,12 +30,13 @@ file=$shipped
 [ "$heads" = builtin ] || file=$heads
 [ -f "$file" ] || { say "there are no heads in $file; scripts/train_builtin_heads.sh makes some"; exit 1; }
 [ "$heads" = builtin ] || heads=$(realpath "$heads")
-key=$(sha256sum "$file" | cut -c 1-12)
+key=$(cat "$file" "$library" | sha256sum | cut -c 1-12)
 out=runs/eval-locret/$key-$n_documents-$n_noise
-mkdir -p "$out"
+any=runs/eval-locret/any-$n_documents
+mkdir -p "$out" "$any"
 
 # Heads that saw nothing but text going on, from few documents: what retrieval needs is not in them.
-control=$out/continuation.safetensors
+control=$any/continuation.safetensors
 if [ ! -f "$control" ]; then
   scripts/fetch_training_text.sh
   "$tenure" train locret -m "$model" --data data/train/*.txt --recipe smoke --set facts=0 --set sentence_share=0 \
@@ -42,19 +45,19 @@ fi
 python3 scripts/random_heads.py "$file" "$out/random.safetensors"
 
 # Every policy decides at chunks of 256 tokens and keeps 4 sinks, a quarter of its budget between chunks, and 16 last tokens.
-# part, options of `tenure eval`
+# folder, part, options of `tenure eval`
 measure() {
-  part=$1
-  shift
-  if [ -f "$out/$part/eval.json" ]; then
+  part=$1/$2
+  shift 2
+  if [ -f "$part/eval.json" ]; then
     say "$part was measured before"
     return
   fi
   say "$part"
   "$tenure" eval -m "$model" --chunk 256 --set policy.n_sink=4 --set 'policy.n_stabilizers="1/4"' --set policy.n_local=16 \
-    --set policy.positions=original --seed 0 --out "$out/$part.new" "$@" >&2
-  rm -rf "${out:?}/$part"
-  mv "$out/$part.new" "$out/$part"
+    --set policy.positions=original --seed 0 --out "$part.new" "$@" >&2
+  rm -rf "${part:?}"
+  mv "$part.new" "$part"
 }
 measure_answers() { measure "$@" -n "$n_documents" --sentences "$n_documents"; }
 measure_noise() { measure "$@" -n 0 --sentences 0 --noise "$n_noise"; }
@@ -63,25 +66,25 @@ weights="policy.locret.weights=\"$heads\""
 global="policy.locret.budget_scope=global"
 head="policy.locret.budget_scope=head"
 # Policies without training know decisions at the end of prefill and in decode, too.
-measure_answers rivals --policy h2o,knorm,keydiff,snapkv,tova --budget 1/4,1/8 --set 'policy.when=["chunk"]'
-measure_answers global --policy locret --budget 1/4,1/8,1/16 --set "$weights" --set "$global"
-measure_answers head --policy locret --budget 1/4,1/8 --set "$weights" --set "$head"
-measure_noise noise-global --policy locret --budget 1/4,1/8,1/16 --set "$weights" --set "$global"
-measure_noise noise-head --policy locret --budget 1/4,1/8 --set "$weights" --set "$head"
+measure_answers "$any" rivals --policy h2o,knorm,keydiff,snapkv,tova --budget 1/4,1/8 --set 'policy.when=["chunk"]'
+measure_answers "$out" global --policy locret --budget 1/4,1/8,1/16 --set "$weights" --set "$global"
+measure_answers "$out" head --policy locret --budget 1/4,1/8 --set "$weights" --set "$head"
+measure_noise "$out" noise-global --policy locret --budget 1/4,1/8,1/16 --set "$weights" --set "$global"
+measure_noise "$out" noise-head --policy locret --budget 1/4,1/8 --set "$weights" --set "$head"
 for context in 2048 4096; do
-  measure "context-$context" --policy locret --budget 1/8 --set "$weights" --set "$global" --suite retrieval \
+  measure "$out" "context-$context" --policy locret --budget 1/8 --set "$weights" --set "$global" --suite retrieval \
     --context "$context" -n "$n_long" --noise 0 --sentences 0
 done
 for type in q8_0 q4; do
-  measure_answers "global-$type" --policy locret --budget 1/8 --set "$weights" --set "$global" --set "policy.kv_type=$type"
+  measure_answers "$out" "global-$type" --policy locret --budget 1/8 --set "$weights" --set "$global" --set "policy.kv_type=$type"
 done
-for control in continuation random; do
-  measure_answers "control-$control" --policy locret --budget 1/8 --set "$global" \
-    --set "policy.locret.weights=\"$root/$out/$control.safetensors\""
+for control in "$any/continuation" "$out/random"; do
+  measure_answers "${control%/*}" "control-${control##*/}" --policy locret --budget 1/8 --set "$global" \
+    --set "policy.locret.weights=\"$root/$control.safetensors\""
 done
 
 short=0
-python3 scripts/locret_bars.py "$out" "$scale" >"$out/tables.md" || short=$?
+python3 scripts/locret_bars.py "$out" "$any" "$scale" >"$out/tables.md" || short=$?
 cat "$out/tables.md"
 [ "$heads" = builtin ] || exit "$short"
 

@@ -7,15 +7,19 @@
  * the best of each KV head stay, beside the last n_stabilizers tokens, which keep the context whole until the next one; the
  * prompt's last n_local tokens stay at its end.
  *
- * Deviations: the sinks stay; the budget is one for all KV heads of the model (budget_scope = "global"), which scores that are
- * log-probabilities allow: "head" is the paper's. Generated tokens are scored and released, too: when = ["chunk"] is the
- * paper's, which stops at the prompt. Keys turn as they were fed while everything fits the model's context (positions = "auto"):
- * "rank" is the paper's. Layers with a window have no head: their slots are not a policy's.
+ * Deviations: a token between two that score higher is lifted to the lower of them where these are at most `closing` positions
+ * apart, so that a number that stays loses no digit: 0 is the paper's. The sinks stay; the budget is one for all KV heads of the
+ * model (budget_scope = "global"), which scores that are log-probabilities allow: "head" is the paper's. Generated tokens are
+ * scored and released, too: when = ["chunk"] is the paper's, which stops at the prompt. Keys turn as they were fed while
+ * everything fits the model's context (positions = "auto"): "rank" is the paper's. Layers with a window have no head: their slots
+ * are not a policy's.
  */
 #include <tenure/entry.h>
 #include <tenure/learned_scorer.h>
 
 #include "training.h"
+
+enum { CLOSING = 1 }; /* of the manifest's parameters */
 
 static tenure_status make_head(tenure_learned_scorer* scorer, const tenure_model_info* model, uint32_t layer, tenure_error* error) {
   const tenure_layer_info* info = tenure_layer_at(model, layer);
@@ -29,8 +33,9 @@ static tenure_status make_head(tenure_learned_scorer* scorer, const tenure_model
 
 static tenure_status create(const tenure_host* host, const tenure_model_info* model, const tenure_config* config,
                             tenure_policy** out, tenure_error* error) {
-  (void)config;
-  return tenure_learned_create(host, model, make_head, out, error);
+  const tenure_status status = tenure_learned_create(host, model, make_head, out, error);
+  if (status == TENURE_OK) tenure_learned_of(*out)->closing = (int32_t)config->values[CLOSING].i;
+  return status;
 }
 
 static tenure_status observe(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
@@ -47,7 +52,7 @@ static const tenure_policy_api api = {.head = {.struct_size = sizeof api, .rev =
                                       .create = create,
                                       .destroy = tenure_learned_destroy,
                                       .observe = observe,
-                                      .select = tenure_select_by_state};
+                                      .select = tenure_learned_select};
 
 static const void* query(const tenure_plugin* self, tenure_str wanted, uint32_t min_rev) {
   (void)self;

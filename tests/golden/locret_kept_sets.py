@@ -5,7 +5,7 @@
 
 Nothing of this project is used. Rows and heads come from a hash that tests/golden/seeded_floats.h repeats, so only
 the sets are stored. budget_scope "head" is the paper's algorithm 1; "global" ranks all KV heads of the model together, and each
-keeps at least a fifth of the budget.
+keeps at least a fifth of the budget. Both are stored without and with the closing of scores, the plugin's own.
 """
 import json
 import sys
@@ -14,7 +14,7 @@ import numpy as np
 
 from seeded_floats import floats
 
-N_LAYERS, D_R, N_SINK, N_LOCAL, FLOOR = 3, 24, 4, 16, 0.2
+N_LAYERS, D_R, N_SINK, N_LOCAL, FLOOR, CLOSING = 3, 24, 4, 16, 0.2, 6
 STREAM = 5000
 SHAPES = [  # query heads, KV heads, head_dim, tokens, chunk, budget: groups of 1, 3 and 4
     (2, 2, 16, 300, 64, 96),
@@ -38,11 +38,21 @@ def protected(positions, fed, is_end, budget):
     return [p for p in positions if p < N_SINK or p >= fed - last]
 
 
+def closed(score, positions, length):
+    """Dilation, then erosion, by windows of `length` positions; what is not held counts as lowest."""
+    line = np.full(max(positions) + 2 * length, -np.inf)
+    line[np.array(positions) + length - 1] = score[positions]
+    dilated = np.lib.stride_tricks.sliding_window_view(line, length).max(1)
+    eroded = np.lib.stride_tricks.sliding_window_view(dilated, length).min(1)
+    return eroded[positions]
+
+
 def best(candidates, n):
-    """The n highest of (score, position, head) entries; ties to the lower position."""
+    """The n highest of (score, position, head) entries; ties, which closing makes, to the lower position."""
     ranked = sorted(candidates, key=lambda c: (-c[0], c[1]))
     if 0 < n < len(ranked):
-        assert ranked[n - 1][0] - ranked[n][0] > CLOSEST, "too close to call in f32: choose other numbers"
+        gap = ranked[n - 1][0] - ranked[n][0]
+        assert gap == 0 or gap > CLOSEST, "too close to call in f32: choose other numbers"
     return ranked[:n]
 
 
@@ -70,7 +80,7 @@ def decide_global(held, score, fed, is_end, budget):
     held.update({head: sorted(positions) for head, positions in kept.items()})
 
 
-def run(index, decide):
+def run(index, decide, closing):
     """[chunk][layer][KV head] positions"""
     _, n_kv, _, n, chunk, budget = SHAPES[index]
     layers = [scores_of(index, layer) for layer in range(N_LAYERS)]
@@ -81,6 +91,9 @@ def run(index, decide):
         fed = min(first + chunk, n)
         for positions in held.values():
             positions += range(first, fed)
+        for head, positions in held.items():
+            if closing:
+                score[head][positions] = closed(score[head], positions, closing)
         decide(held, score, fed, fed == n, budget)
         chunks.append([[list(held[l, h]) for h in range(n_kv)] for l in range(N_LAYERS)])
     return chunks
@@ -90,8 +103,9 @@ def main():
     cases = []
     for index, (n_heads, n_kv, dim, n, chunk, budget) in enumerate(SHAPES):
         cases.append(dict(n_heads=n_heads, n_kv_heads=n_kv, head_dim=dim, n_tokens=n, chunk=chunk, budget=budget,
-                          first_score=float(scores_of(index, 0)[0, 0]), head=run(index, decide_head),
-                          **{"global": run(index, decide_global)}))
+                          first_score=float(scores_of(index, 0)[0, 0]),
+                          sets=[{"closing": closing, "head": run(index, decide_head, closing), "global": run(index, decide_global, closing)}
+                                for closing in (0, CLOSING)]))
     with open(sys.argv[1], "w") as out:
         json.dump(dict(n_layers=N_LAYERS, d_R=D_R, n_sink=N_SINK, n_local=N_LOCAL, floor=FLOOR, cases=cases), out,
                   separators=(",", ":"))

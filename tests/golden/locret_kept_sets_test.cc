@@ -30,7 +30,7 @@ Library built(const std::string& folder, const std::string& name) {
 // One prompt, chunk by chunk, through the plugin's hooks in the order the host calls them.
 class Prompt {
  public:
-  Prompt(const Json& golden, size_t index, const Backend& backend, const Library& library)
+  Prompt(const Json& golden, size_t index, const Backend& backend, const Library& library, int64_t closing)
       : golden_(golden), one_(golden["cases"][index]), n_kv_heads_(one_["n_kv_heads"]), head_dim_(one_["head_dim"]) {
     const uint32_t n_layers = golden["n_layers"], n_heads = one_["n_heads"], n_tokens = one_["n_tokens"], d_r = golden["d_R"];
     layers_.resize(n_layers, {.n_kv_heads = n_kv_heads_, .head_dim = head_dim_, .rope_dim = head_dim_});
@@ -52,7 +52,10 @@ class Prompt {
       lend("layers." + std::to_string(l) + ".w2", floats(base + 4, uint64_t{n_kv_heads_} * d_r), n_kv_heads_, d_r);
     }
     std::vector<ParamValue> params;
-    for (const ParamSpec& spec : library.manifest().params) params.push_back(spec.default_value.value());
+    for (const ParamSpec& spec : library.manifest().params) {
+      params.push_back(spec.default_value.value());
+      if (spec.name == "closing") params.back().value = closing;
+    }
     policy_ = std::make_unique<Policy>(library, model_, std::move(params), PolicyLoan{.backend = &backend, .weights = &weights_});
     tables_.assign(size_t{n_layers} * n_kv_heads_, SlotTable({.score = true, .state_floats = 1}));
   }
@@ -218,9 +221,12 @@ TEST_CASE("locret - keeps what the paper's chunk loop keeps, by head and globall
     const Backend backend(library, {});
     for (size_t index = 0; index < golden["cases"].size(); ++index) {
       CAPTURE(index);
-      const Json& one = golden["cases"][index];
-      CHECK(Prompt(golden, index, backend, policy).run(BudgetScope::head) == one["head"]);
-      CHECK(Prompt(golden, index, backend, policy).run(BudgetScope::global) == one["global"]);
+      for (const Json& sets : golden["cases"][index]["sets"]) {
+        const int64_t closing = sets["closing"];
+        CAPTURE(closing);
+        CHECK(Prompt(golden, index, backend, policy, closing).run(BudgetScope::head) == sets["head"]);
+        CHECK(Prompt(golden, index, backend, policy, closing).run(BudgetScope::global) == sets["global"]);
+      }
     }
   }
 }
