@@ -59,13 +59,13 @@ static inline void tenure_pool_1d(const float* in, uint32_t n, uint32_t reach, i
 }
 
 /* Grey-scale closing by a segment of `length` positions (Serra, "Image Analysis and Mathematical Morphology", 1982): what lies
- * between two higher values at most `length` positions apart is lifted to the lower of them. pos (n) ascends, and a position
- * that is missing counts as lowest. out must not be in. */
+ * between two higher values at most `length` positions apart is lifted to the lower of them. A position that is missing counts
+ * as lowest; nobody looks past a slot whose position (pos (n)) does not ascend. out must not be in. */
 static inline void tenure_close_1d(const float* in, const int32_t* pos, uint32_t n, int32_t length, float* out) {
   for (uint32_t i = 0; i < n; ++i) {
     float lifted = in[i];
-    for (uint32_t left = i; left-- > 0 && pos[i] - pos[left] < length;)
-      for (uint32_t right = i + 1; in[left] > lifted && right < n && pos[right] - pos[left] <= length; ++right) {
+    for (uint32_t left = i; left-- > 0 && pos[left] < pos[left + 1] && pos[i] - pos[left] < length;)
+      for (uint32_t right = i + 1; in[left] > lifted && right < n && pos[right - 1] < pos[right] && pos[right] - pos[left] <= length; ++right) {
         const float lower = in[left] < in[right] ? in[left] : in[right];
         if (lower > lifted) lifted = lower;
       }
