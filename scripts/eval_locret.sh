@@ -4,8 +4,8 @@
 #   scripts/eval_locret.sh                          the shipped heads; the tables go into docs/quality.md too
 #   scripts/eval_locret.sh HEADS [SCALE]            a file of heads; SCALE 0.95 lowers the bars for heads trained on less
 #   N_DOCUMENTS=4 N_NOISE=8 scripts/eval_locret.sh …   fewer documents: quicker, and intervals too wide to decide by
-# A part that an earlier call measured under the same options is kept, the rivals' and the control's for all heads; remove
-# runs/eval-locret to measure all again.
+# A part that an earlier call measured under the same options is kept, the rivals' for all heads; remove runs/eval-locret to
+# measure all again.
 set -eu
 export LC_ALL=C.UTF-8
 
@@ -79,7 +79,7 @@ for type in q8_0 q4; do
   measure_answers "$out" "global-$type" --policy locret --budget 1/8 --set "$weights" --set "$global" --set "policy.kv_type=$type"
 done
 for control in "$any/continuation" "$out/random"; do
-  measure_answers "${control%/*}" "control-${control##*/}" --policy locret --budget 1/8 --set "$global" \
+  measure_answers "$out" "control-${control##*/}" --policy locret --budget 1/8 --set "$global" \
     --set "policy.locret.weights=\"$root/$control.safetensors\""
 done
 

@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
-"""locret_bars.py FOLDER ANY [SCALE]: reads what scripts/eval_locret.sh left in FOLDER, and in ANY of what does not depend on the
-heads, prints a table of what LOCRET answers and one
-of every bar beside its value, and exits 1 where one falls short. SCALE, such as 0.95, lowers the bars that must be reached
-(and raises those that must not be passed), for heads trained on less."""
+"""locret_bars.py FOLDER RIVALS [SCALE]: reads what scripts/eval_locret.sh left in FOLDER, and the rivals' lines in RIVALS, prints a
+table of what LOCRET answers and one of every bar beside its value, and exits 1 where one falls short. SCALE, such as 0.95,
+lowers the bars that must be reached (and raises those that must not be passed), for heads trained on less."""
 
 import json
 import math
@@ -86,13 +85,13 @@ class Bars:
 
 
 class Evaluation:
-    def __init__(self, folder: Path, any_heads: Path) -> None:
-        self.rivals = read(any_heads, "rivals")
+    def __init__(self, folder: Path, rivals: Path) -> None:
+        self.rivals = read(rivals, "rivals")
         self.by_global, self.by_head = read(folder, "global"), read(folder, "head")
         self.noise_global, self.noise_head = read(folder, "noise-global"), read(folder, "noise-head")
         self.context = {n: read(folder, f"context-{n}") for n in (2048, 4096)}
         self.quantised = {name: read(folder, f"global-{name}") for name in ("q8_0", "q4")}
-        self.controls = {"continuation": read(any_heads, "control-continuation"), "random": read(folder, "control-random")}
+        self.controls = {name: read(folder, f"control-{name}") for name in ("continuation", "random")}
 
 
 def check_full(bars: Bars, found: Evaluation) -> None:
@@ -184,7 +183,7 @@ def answers_table(found: Evaluation) -> str:
 
 def main() -> int:
     if len(sys.argv) not in (3, 4):
-        print("usage: locret_bars.py FOLDER ANY [SCALE]", file=sys.stderr)
+        print("usage: locret_bars.py FOLDER RIVALS [SCALE]", file=sys.stderr)
         return 64
     bars = Bars(float(sys.argv[3]) if len(sys.argv) == 4 else 1.0)
     found = Evaluation(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -65,7 +65,8 @@ static inline void tenure_close_1d(const float* in, const int32_t* pos, uint32_t
   for (uint32_t i = 0; i < n; ++i) {
     float lifted = in[i];
     for (uint32_t left = i; left-- > 0 && pos[left] < pos[left + 1] && pos[i] - pos[left] < length;)
-      for (uint32_t right = i + 1; in[left] > lifted && right < n && pos[right - 1] < pos[right] && pos[right] - pos[left] <= length; ++right) {
+      for (uint32_t right = i + 1; right < n && in[left] > lifted; ++right) {
+        if (pos[right] <= pos[right - 1] || pos[right] - pos[left] > length) break;
         const float lower = in[left] < in[right] ? in[left] : in[right];
         if (lower > lifted) lifted = lower;
       }

@@ -11,7 +11,6 @@ from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 N_DOCUMENTS = 2
-OF_ANY_HEADS = ("rivals", "control-continuation")
 
 
 def estimate(mean):
@@ -46,12 +45,12 @@ def good_parts():
 class LocretBars(unittest.TestCase):
     def judge(self, parts, *scale):
         with tempfile.TemporaryDirectory() as folder:
-            heads, any_heads = Path(folder) / "heads", Path(folder) / "any"
+            heads, others = Path(folder) / "heads", Path(folder) / "others"
             for part, lines in parts.items():
-                of_part = (any_heads if part in OF_ANY_HEADS else heads) / part
+                of_part = (others if part == "rivals" else heads) / part
                 of_part.mkdir(parents=True)
                 (of_part / "eval.json").write_text(json.dumps({"lines": lines}), encoding="utf-8")
-            return subprocess.run([sys.executable, "-B", SCRIPTS / "locret_bars.py", heads, any_heads, *scale], capture_output=True,
+            return subprocess.run([sys.executable, "-B", SCRIPTS / "locret_bars.py", heads, others, *scale], capture_output=True,
                                   text=True, check=False)
 
     def test_all_hold(self):
