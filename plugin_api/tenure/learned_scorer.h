@@ -2,7 +2,7 @@
  * "layers.{layer}.{name}" of their weights file, which scores every row as it is fed. Inline helpers over host.h and policy.h.
  * No part of the ABI: a plugin may leave it out. Most such policies are nothing but their scorer: their create is
  * tenure_learned_create with what makes a layer's net, their destroy is tenure_learned_destroy, their select
- * tenure_learned_select or tenure_select_by_state, and observe hands rows to tenure_learned_score.
+ * tenure_learned_select, and observe hands rows to tenure_learned_score.
  */
 #ifndef TENURE_LEARNED_SCORER_H
 #define TENURE_LEARNED_SCORER_H
@@ -121,22 +121,23 @@ static inline tenure_status tenure_learned_create(const tenure_host* host, const
   return status;
 }
 
-/* Whether scorer->scores has room for n. */
-static inline int tenure_learned_has_room(tenure_learned_scorer* scorer, uint64_t n) {
-  if (n <= scorer->n_scores) return 1;
+/* scorer->scores with room for n. */
+static inline tenure_status tenure_learned_make_room(tenure_learned_scorer* scorer, uint64_t n) {
+  if (n <= scorer->n_scores) return TENURE_OK;
   scorer->mem->free(scorer->host, scorer->scores);
   scorer->scores = (float*)scorer->mem->alloc(scorer->host, n * sizeof(float), 64);
   scorer->n_scores = scorer->scores == NULL ? 0 : n;
-  return scorer->scores != NULL;
+  return scorer->scores == NULL ? TENURE_OOM_HOST : TENURE_OK;
 }
 
 /* [seq] In observe, for rows: the net's output of each row becomes the state of the row's slot, one float a head. */
 static inline tenure_status tenure_learned_score(tenure_learned_scorer* scorer, uint32_t layer, const tenure_evidence* e,
                                                  uint32_t n_parts, const tenure_f32_view* parts, tenure_error* error) {
   const uint32_t n_heads = e->view->n_heads;
-  if (!tenure_learned_has_room(scorer, (uint64_t)e->n_rows * n_heads)) return TENURE_OOM_HOST;
+  tenure_status status = tenure_learned_make_room(scorer, (uint64_t)e->n_rows * n_heads);
+  if (status != TENURE_OK) return status;
   const tenure_net_rows rows = {{sizeof rows, 0, 0}, e->n_rows, n_parts, parts, scorer->scores};
-  const tenure_status status = scorer->nn->net_run(scorer->host, scorer->nets[layer], &rows, error);
+  status = scorer->nn->net_run(scorer->host, scorer->nets[layer], &rows, error);
   if (status != TENURE_OK) return status;
   for (uint32_t h = 0; h < n_heads; ++h) {
     const tenure_head_view* head = tenure_head_at(e->view, h);
@@ -146,21 +147,27 @@ static inline tenure_status tenure_learned_score(tenure_learned_scorer* scorer, 
   return TENURE_OK;
 }
 
+/* Closes the states of a view's slots, each head's along its positions. */
+static inline tenure_status tenure_learned_close_scores(tenure_learned_scorer* scorer, const tenure_view* view) {
+  const tenure_status status = tenure_learned_make_room(scorer, tenure_longest_head(view));
+  for (uint32_t h = 0; h < view->n_heads && status == TENURE_OK; ++h) {
+    const tenure_head_view* head = tenure_head_at(view, h);
+    tenure_close_1d(head->state, head->pos, head->n_slots, scorer->closing, scorer->scores);
+    for (uint32_t i = 0; i < head->n_slots; ++i) head->state[i] = scorer->scores[i];
+  }
+  return status;
+}
+
 /* A tenure_policy_api.select: slots have their scores as state, closed where scorer->closing says so. Closed once they are in a
  * prompt they stay so: slots of an answer are not in the order of their positions. */
 static inline tenure_status tenure_learned_select(tenure_policy* self, const tenure_call* call, uint32_t layer, uint32_t n,
                                                   const tenure_view* const* views, tenure_keepset* const* keepsets,
                                                   tenure_status* statuses, tenure_error* error) {
   tenure_learned_scorer* scorer = tenure_learned_of(self);
-  for (uint32_t s = 0; s < n && scorer->closing > 0 && call->phase != TENURE_PHASE_DECODE; ++s) {
-    if (!tenure_learned_has_room(scorer, tenure_longest_head(views[s]))) return TENURE_OOM_HOST;
-    for (uint32_t h = 0; h < views[s]->n_heads; ++h) {
-      const tenure_head_view* head = tenure_head_at(views[s], h);
-      tenure_close_1d(head->state, head->pos, head->n_slots, scorer->closing, scorer->scores);
-      for (uint32_t i = 0; i < head->n_slots; ++i) head->state[i] = scorer->scores[i];
-    }
-  }
-  return tenure_select_by_state(self, call, layer, n, views, keepsets, statuses, error);
+  const int closes = scorer->closing > 0 && call->phase != TENURE_PHASE_DECODE;
+  tenure_status status = TENURE_OK;
+  for (uint32_t s = 0; s < n && closes && status == TENURE_OK; ++s) status = tenure_learned_close_scores(scorer, views[s]);
+  return status == TENURE_OK ? tenure_select_by_state(self, call, layer, n, views, keepsets, statuses, error) : status;
 }
 
 #ifdef __cplusplus

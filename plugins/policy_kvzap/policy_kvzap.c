@@ -50,7 +50,7 @@ static const tenure_policy_api api = {.head = {.struct_size = sizeof api, .rev =
                                       .create = create,
                                       .destroy = tenure_learned_destroy,
                                       .observe = observe,
-                                      .select = tenure_select_by_state};
+                                      .select = tenure_learned_select};
 
 static const void* query(const tenure_plugin* self, tenure_str wanted, uint32_t min_rev) {
   (void)self;

@@ -91,8 +91,8 @@ def run(index, decide, closing):
         fed = min(first + chunk, n)
         for positions in held.values():
             positions += range(first, fed)
-        for head, positions in held.items():
-            if closing:
+        if closing:
+            for head, positions in held.items():
                 score[head][positions] = closed(score[head], positions, closing)
         decide(held, score, fed, fed == n, budget)
         chunks.append([[list(held[l, h]) for h in range(n_kv)] for l in range(N_LAYERS)])
